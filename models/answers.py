@@ -1,0 +1,271 @@
+"""What the views answer, as a schema: every answer and every error validates against these.
+
+Strict: a field more, a field less, a string for a number or a NaN is a fault. Unknown is null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["live", "stale", "resyncing", "gap", "recovering", "waiting"]
+WindowStatus = Literal["complete", "partial", "stale", "reconnect", "gap"]
+Name = Annotated[str, Field(pattern=r"^[A-Z0-9_.-]{1,40}$")]
+Milliseconds = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Amount = Annotated[float, Field(ge=0)]
+Ratio = Annotated[float, Field(ge=-1, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Answer(BaseModel):
+    """A part of an answer."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Meta(Answer):
+    """The quality of an answer; about several instruments, the worst age and status."""
+
+    as_of_ms: Milliseconds
+    """When it was answered."""
+    venue_ts_ms: Milliseconds | None
+    """The venue's timestamp of the book."""
+    change_id: int | None
+    age_ms: Milliseconds | None
+    """Time since the venue was last heard about the instrument."""
+    status: Status
+    worker: str
+    """The worker that answers."""
+    partition: Count | None
+    simulated: bool
+    """Whether the venue is a simulation: then no number is a market's."""
+
+
+class InstrumentsMeta(Meta):
+    """With the window lengths that there are."""
+
+    lengths_ms: list[Milliseconds]
+
+
+class WindowsMeta(Meta):
+    """With the span that was asked for: from ≤ start < to."""
+
+    length_ms: Milliseconds
+    from_ms: Milliseconds
+    to_ms: Milliseconds
+    limit: Count
+    has_earlier: bool
+    """Whether windows of the span were left off at its beginning, because of the limit."""
+
+
+class InstrumentRow(Answer):
+    """An instrument that is ingested."""
+
+    instrument: Name
+    channel: str
+    linear: bool
+    """Whether sizes are in the base coin, not in USD."""
+    size_unit: str
+    status: Status
+    age_ms: Milliseconds | None
+    simulated: bool
+    worker: str
+    """The worker that ingests it."""
+    partition: Count
+    gaps: Count
+    refused: Count
+
+
+class ImbalanceRow(Answer):
+    """The current state of an instrument."""
+
+    instrument: Name
+    channel: str
+    status: Status
+    simulated: bool
+    worker: str
+    """The worker that ingests it."""
+    partition: Count
+    change_id: int | None
+    venue_ts_ms: Milliseconds | None
+    clock_ms: Milliseconds | None
+    """Event time: up to here everything is included."""
+    received_ms: Milliseconds | None
+    published_ms: Milliseconds | None
+    age_ms: Milliseconds | None
+
+    best_bid: Positive | None
+    best_bid_size: Positive | None
+    best_ask: Positive | None
+    best_ask_size: Positive | None
+    mid: Positive | None
+    weighted_mid: Positive | None
+    spread_bp: Amount | None
+    imbalance_1: Ratio | None
+    """(bids − asks)/(bids + asks) of the sizes at the best level."""
+    imbalance_5: Ratio | None
+    imbalance_10: Ratio | None
+    imbalance_10bp: Ratio | None
+    """The same, of the levels within 10 bp of the mid."""
+    imbalance_25bp: Ratio | None
+    imbalance_50bp: Ratio | None
+    mark_price: float | None
+    index_price: float | None
+    funding_8h: float | None
+    open_interest_usd: Amount | None
+
+    window_end_ms: Milliseconds | None
+    """End of the last closed window, whose flow follows."""
+    window_length_ms: Milliseconds | None
+    ofi_usd: float | None
+    """Order flow imbalance at the best level."""
+    ofi_normalised: float | None
+    trade_flow_usd: float | None
+    window_status: WindowStatus | None
+
+    gaps: Count
+    refused: Count
+
+
+class Book(Answer):
+    """The best levels of a book as (price, size), best first; null while there is no book."""
+
+    instrument: Name
+    depth: Count
+    bids: list[tuple[Positive, Positive]] | None
+    asks: list[tuple[Positive, Positive]] | None
+    bid_levels: Count | None
+    """Levels that the whole side has."""
+    ask_levels: Count | None
+
+
+class Window(Answer):
+    """A closed window; each field is defined in docs/measures.md."""
+
+    instrument: Name
+    channel: str
+    length_ms: Milliseconds
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+    observations: Count
+    trades: Count
+    block_trades: Count
+    liquidations: Count
+    mid_open: Positive | None
+    mid_high: Positive | None
+    mid_low: Positive | None
+    mid_close: Positive | None
+    weighted_mid_close: Positive | None
+    spread_bp_mean: Amount | None
+    imbalance_1_last: Ratio | None
+    imbalance_1_mean: Ratio | None
+    imbalance_1_event_mean: Ratio | None
+    imbalance_5_last: Ratio | None
+    imbalance_5_mean: Ratio | None
+    imbalance_5_event_mean: Ratio | None
+    imbalance_10_last: Ratio | None
+    imbalance_10_mean: Ratio | None
+    imbalance_10_event_mean: Ratio | None
+    imbalance_10bp_last: Ratio | None
+    imbalance_10bp_mean: Ratio | None
+    imbalance_25bp_last: Ratio | None
+    imbalance_25bp_mean: Ratio | None
+    imbalance_50bp_last: Ratio | None
+    imbalance_50bp_mean: Ratio | None
+    bid_depth_1_usd_mean: Amount | None
+    ask_depth_1_usd_mean: Amount | None
+    bid_depth_5_usd_mean: Amount | None
+    ask_depth_5_usd_mean: Amount | None
+    bid_depth_10_usd_mean: Amount | None
+    ask_depth_10_usd_mean: Amount | None
+    bid_depth_10bp_usd_mean: Amount | None
+    ask_depth_10bp_usd_mean: Amount | None
+    bid_depth_25bp_usd_mean: Amount | None
+    ask_depth_25bp_usd_mean: Amount | None
+    bid_depth_50bp_usd_mean: Amount | None
+    ask_depth_50bp_usd_mean: Amount | None
+    ofi_usd: float | None
+    ofi_levels_usd: list[float] | None
+    ofi_normalised: list[float] | None
+    ofi_integrated: float | None
+    buy_usd: Amount
+    sell_usd: Amount
+    trade_flow_usd: float
+    trade_flow_ratio: Ratio | None
+    mark_price: float | None
+    index_price: float | None
+    funding_8h: float | None
+    open_interest_usd: Amount | None
+    status: WindowStatus
+    coverage: Share
+    gaps: Count
+    reconnects: Count
+    late_trades: Count
+
+
+Data = TypeVar("Data")
+MetaOfData = TypeVar("MetaOfData", bound=Meta)
+
+
+class Envelope(Answer, Generic[Data, MetaOfData]):
+    """Every answer that is no error."""
+
+    ok: Literal[True]
+    data: Data
+    meta: MetaOfData
+
+
+InstrumentsAnswer = Envelope[list[InstrumentRow], InstrumentsMeta]
+ImbalancesAnswer = Envelope[list[ImbalanceRow], Meta]
+ImbalanceAnswer = Envelope[ImbalanceRow, Meta]
+BookAnswer = Envelope[Book, Meta]
+WindowsAnswer = Envelope[list[Window], WindowsMeta]
+
+
+class Live(Answer):
+    """The loop of the worker answers."""
+
+    worker: str
+    now_ms: Milliseconds
+
+
+class Ready(Answer):
+    """The worker does its work."""
+
+    worker: str
+    reasons: list[str]
+    details: dict[str, Any]
+
+
+class LiveAnswer(Answer):
+    """200 of /livez."""
+
+    ok: Literal[True]
+    data: Live
+
+
+class ReadyAnswer(Answer):
+    """200 of /readyz."""
+
+    ok: Literal[True]
+    data: Ready
+
+
+class Problem(Answer):
+    """Every error: RFC 9457, as application/problem+json."""
+
+    type: str = Field(pattern=r"^urn:steelyard:problem:[a-z0-9-]+$")
+    title: str
+    status: int = Field(ge=400, le=599)
+    detail: str
+    instance: str
+    did_you_mean: list[str] | None = None
+    """Known names that are like the one that was asked for."""
+    reasons: list[str] | None = None
+    """Why the worker is not ready."""
+    details: dict[str, Any] | None = None

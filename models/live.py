@@ -1,0 +1,88 @@
+"""The current state of instruments: on the topic `live` and in the global table `latest`."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LiveState(msgspec.Struct, kw_only=True):
+    """One instrument now. What is not known is None; prices and sizes as the venue quotes them."""
+
+    instrument: str
+    channel: str
+    status: str
+    """`live`, `stale`, `gap`, `resyncing`, `waiting` as the feed says; a view adds the age."""
+    simulated: bool
+    worker: str
+    """The worker that ingests it."""
+    partition: int
+    change_id: int | None
+    venue_ts_ms: int | None
+    """The venue's timestamp of the book."""
+    clock_ms: int | None
+    """Event time: up to here everything is included."""
+    received_ms: int
+    """When the last message was received from the venue, by the ingesting worker's clock."""
+    published_ms: int
+    """When the processing worker wrote this state."""
+
+    best_bid: float | None = None
+    best_bid_size: float | None = None
+    best_ask: float | None = None
+    best_ask_size: float | None = None
+    mid: float | None = None
+    weighted_mid: float | None = None
+    spread_bp: float | None = None
+    imbalance_1: float | None = None
+    imbalance_5: float | None = None
+    imbalance_10: float | None = None
+    imbalance_10bp: float | None = None
+    imbalance_25bp: float | None = None
+    imbalance_50bp: float | None = None
+    mark_price: float | None = None
+    index_price: float | None = None
+    funding_8h: float | None = None
+    open_interest_usd: float | None = None
+
+    window_end_ms: int | None = None
+    """End of the last closed window of the shortest length, whose flow follows."""
+    window_length_ms: int | None = None
+    ofi_usd: float | None = None
+    ofi_normalised: float | None = None
+    trade_flow_usd: float | None = None
+    window_status: str | None = None
+
+    gaps: int = 0
+    """Breaks of the book since this state began, of any kind."""
+    refused: int = 0
+    """Messages about this instrument that were refused."""
+
+
+class LiveRecord(msgspec.Struct):
+    """One record of `live`: the instruments of a partition that changed, or all of them."""
+
+    partition: int
+    worker: str
+    published_ms: int
+    heard_ms: int
+    """When the partition's feed last said anything, ticks included, by the ingester's clock."""
+    whole: bool
+    """Whether these are all the instruments of the partition: those not named are gone."""
+    states: dict[str, LiveState]
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(LiveRecord)
+
+
+def encode_live(record: LiveRecord) -> bytes:
+    """Return the record value: UTF-8 JSON."""
+    return _encoder.encode(record)
+
+
+def decode_live(value: bytes) -> LiveRecord:
+    """Return the record of a value; raise ValueError if it is none."""
+    try:
+        return _decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"not a live record: {error}") from error
