@@ -1,0 +1,190 @@
+"""The methods that the venue answers: functions of the desk, the session and the parameters."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exchange.auth import Credentials
+from exchange.channels import CURRENCIES, KINDS, parse_channel
+from exchange.config import SIMULATED_VERSION, Config
+from exchange.errors import (
+    AUTHORIZATION_REQUIRED,
+    INVALID_PARAMS,
+    NOT_FOUND,
+    ORDERBOOK_CLOSED,
+    RAW_NEEDS_LOGIN,
+    UNAUTHORIZED,
+    RpcError,
+    invalid_param,
+)
+from exchange.hub import Hub
+from exchange.params import Params
+from exchange.session import Session
+from exchange.venue import Fields, Venue
+
+MIN_HEARTBEAT_S = 10
+MAX_CHANNELS = 500
+DEPTHS = (1, 5, 10, 20, 50, 100, 1_000, 10_000)
+DEFAULT_DEPTH = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a method can reach."""
+
+    venue: Venue
+    hub: Hub
+    credentials: Credentials
+    config: Config
+
+
+Method = Callable[[Desk, Session, Params], object]
+
+
+def subscribe(desk: Desk, session: Session, params: Params) -> list[str]:
+    """The channels that are followed now; unknown ones are missing, without a word.
+
+    One raw channel without login refuses the whole call. A channel that is followed already is
+    in the answer, but its state is not sent again. The order is not that of the request.
+    """
+    wanted = [parse_channel(name) for name in _channel_names(params)]
+    if not session.logged_in and any(channel.needs_login for channel in wanted):
+        raise RpcError(RAW_NEEDS_LOGIN, "raw_subscriptions_not_available_for_unauthorized")
+    followed: list[str] = []
+    for channel in reversed(wanted):
+        if not desk.venue.offers(channel):
+            continue
+        followed.append(channel.name)
+        if channel.name in session.channels:
+            continue
+        opening = desk.venue.opening(channel)
+        if opening is not None:
+            session.openings.append(opening)
+        session.channels[channel.name] = None
+        desk.hub.subscribe(channel.name, session.subscriber)
+    return followed
+
+
+def unsubscribe(desk: Desk, session: Session, params: Params) -> list[str]:
+    """The channels that this call ended."""
+    ended = [name for name in reversed(_channel_names(params)) if name in session.channels]
+    _unfollow(desk, session, ended)
+    return ended
+
+
+def unsubscribe_all(desk: Desk, session: Session, params: Params) -> str:
+    _unfollow(desk, session, list(session.channels))
+    return "ok"
+
+
+def hello(desk: Desk, session: Session, params: Params) -> Fields:
+    params.text("client_name")
+    params.text("client_version")
+    return {"version": SIMULATED_VERSION}
+
+
+def test(desk: Desk, session: Session, params: Params) -> Fields:
+    """Also the answer to a test_request."""
+    session.answered()
+    if params.text("expected_result", "") == "exception":
+        raise RpcError(INVALID_PARAMS, "Invalid params", {"reason": "expected exception"})
+    return {"version": SIMULATED_VERSION}
+
+
+def get_time(desk: Desk, session: Session, params: Params) -> int:
+    return desk.venue.now_us() // 1_000
+
+
+def status(desk: Desk, session: Session, params: Params) -> Fields:
+    return {"locked": "false", "locked_indices": []}
+
+
+def get_instruments(desk: Desk, session: Session, params: Params) -> list[Fields]:
+    currency = params.choice("currency", CURRENCIES)
+    kind = params.choice("kind", KINDS, "any")
+    if params.flag("expired", False):
+        return []
+    return [
+        fields
+        for fields in desk.venue.instruments()
+        if kind in ("any", fields["kind"]) and currency in ("any", fields["settlement_currency"])
+    ]
+
+
+def get_order_book(desk: Desk, session: Session, params: Params) -> Fields:
+    name = params.text("instrument_name")
+    depth = params.integer("depth", DEFAULT_DEPTH)
+    if depth not in DEPTHS:
+        raise invalid_param("depth", f"value must be one of {', '.join(map(str, DEPTHS))}")
+    state = desk.venue.state(name)
+    if state is None:
+        raise RpcError(NOT_FOUND, "not_found", {"param": "instrument_name"})
+    if state not in ("open", "locked", "halted"):
+        raise RpcError(ORDERBOOK_CLOSED, "orderbook_closed")
+    return desk.venue.order_book(name, depth)
+
+
+def auth(desk: Desk, session: Session, params: Params) -> Fields:
+    fields = desk.credentials.login(params)
+    session.logged_in = True
+    return fields
+
+
+def set_heartbeat(desk: Desk, session: Session, params: Params) -> str:
+    interval_s = params.integer("interval")
+    if interval_s < MIN_HEARTBEAT_S:
+        raise invalid_param("interval", f"value must be >= {MIN_HEARTBEAT_S}")
+    session.beat(float(interval_s), time.monotonic())
+    return "ok"
+
+
+def disable_heartbeat(desk: Desk, session: Session, params: Params) -> str:
+    session.beat(None, time.monotonic())
+    return "ok"
+
+
+def _private(method: Method) -> Method:
+    """The same method, for those who are logged in or bring a token."""
+
+    def checked(desk: Desk, session: Session, params: Params) -> object:
+        token = params.optional_text("access_token")
+        if token is not None and not desk.credentials.has_token(token):
+            raise RpcError(UNAUTHORIZED, "unauthorized", {"reason": "invalid_token"})
+        if token is None and not session.logged_in:
+            raise RpcError(AUTHORIZATION_REQUIRED, "authorization_required")
+        session.logged_in = True
+        return method(desk, session, params)
+
+    return checked
+
+
+def _channel_names(params: Params) -> list[str]:
+    names = list(dict.fromkeys(params.texts("channels")))
+    if len(names) > MAX_CHANNELS:
+        raise invalid_param("channels", f"at most {MAX_CHANNELS} channels in a call")
+    return names
+
+
+def _unfollow(desk: Desk, session: Session, names: list[str]) -> None:
+    for name in names:
+        del session.channels[name]
+        desk.hub.unsubscribe(name, session.subscriber)
+
+
+PUBLIC_METHODS: dict[str, Method] = {
+    "public/hello": hello,
+    "public/test": test,
+    "public/get_time": get_time,
+    "public/status": status,
+    "public/get_instruments": get_instruments,
+    "public/get_order_book": get_order_book,
+    "public/auth": auth,
+    "public/set_heartbeat": set_heartbeat,
+    "public/disable_heartbeat": disable_heartbeat,
+    "public/subscribe": subscribe,
+    "public/unsubscribe": unsubscribe,
+    "public/unsubscribe_all": unsubscribe_all,
+    "private/subscribe": _private(subscribe),
+    "private/unsubscribe": _private(unsubscribe),
+    "private/unsubscribe_all": _private(unsubscribe_all),
+}

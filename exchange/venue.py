@@ -1,0 +1,36 @@
+"""What stands behind the protocol: a model of the market, or a recording of one."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from exchange.channels import Channel
+
+Fields = dict[str, object]
+
+
+class Venue(Protocol):
+    """State and clock of a venue. What it publishes goes to the hub; it never sees a client."""
+
+    def now_us(self) -> int:
+        """The venue's clock."""
+
+    def instruments(self) -> Sequence[Fields]:
+        """Metadata of every instrument, as `public/get_instruments` lists it."""
+
+    def state(self, instrument: str) -> str | None:
+        """`open`, `halted`, …; None for an instrument that the venue does not have."""
+
+    def set_state(self, instrument: str, state: str) -> None:
+        """Halt, close or open an instrument that the venue has."""
+
+    def order_book(self, instrument: str, depth: int) -> Fields:
+        """The answer of `public/get_order_book` for an instrument that the venue has."""
+
+    def offers(self, channel: Channel) -> bool:
+        """Whether there is such a channel."""
+
+    def opening(self, channel: Channel) -> str | None:
+        """The message that a new subscriber gets at once: the state so far."""
+
+    async def run(self) -> None:
+        """Let time pass until cancelled."""
