@@ -1,0 +1,334 @@
+"""The client: a thin shell that moves bytes between a websocket and sessions of the protocol.
+
+One task reads, stamps and hands to the session, and never waits for who consumes: a heartbeat is
+answered even when nobody takes the events. Another sends, and calls `tick` when the session asks.
+Events wait in a bounded queue; when it is full, the notification is dropped, its channel marked and
+the book restarted later, so the venue never finds a slow reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from deribit.backoff import Attempts, Backoff
+from deribit.events import (
+    Connected,
+    Disconnected,
+    Event,
+    Failed,
+    Fatal,
+    Notification,
+    Reconnect,
+    Tick,
+    Unreadable,
+)
+from deribit.feed import Dropped
+from deribit.protocol import Credentials, Session
+
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""All instruments of the venue are 5.1 MB; of its futures, what we ask for, under 1 MB."""
+OPEN_TIMEOUT_S: Final = 10.0
+CLOSE_TIMEOUT_S: Final = 1.0
+QUEUE_MAX_MESSAGES: Final = 20_000
+"""Ten seconds of all perpetuals at five times their measured peak."""
+QUEUE_MAX_BYTES: Final = 32 * 1024 * 1024
+SEND_TIMEOUT_S: Final = 10.0
+_CROWDED_STATUS: Final = 429
+CROWDED_WAIT_S: Final = 10.0
+"""The venue answers 429 to the 33rd connection of an address."""
+
+Stamped = tuple[int, Event]
+"""The receive time, ns since the epoch, and what happened."""
+
+_socket_log = logging.getLogger("steelyard.ingest.socket")
+# At DEBUG this logger prints every message, and the first of them carries the client's secret.
+_socket_log.setLevel(logging.INFO)
+
+
+@dataclass(slots=True)
+class ClientCounts:
+    """What a client has seen, over all of its sessions."""
+
+    messages: int = 0
+    bytes: int = 0
+    overflowed: int = 0
+    """Notifications dropped because the queue was full."""
+    unreadable: int = 0
+    dropped: Dropped = field(default_factory=Dropped)
+    disconnects: Counter[str] = field(default_factory=Counter)
+    """Sessions that ended and attempts that failed, by reason."""
+
+
+class Client:
+    """Keeps one session with the venue open, and its events in a queue."""
+
+    def __init__(
+        self,
+        url: str,
+        worker: str,
+        *,
+        credentials: Credentials | None = None,
+        backoff: Backoff | None = None,
+        rng: random.Random | None = None,
+        queue_max_messages: int = QUEUE_MAX_MESSAGES,
+        queue_max_bytes: int = QUEUE_MAX_BYTES,
+        monotonic: Callable[[], float] = time.monotonic,
+        time_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.counts = ClientCounts()
+        self._url = url
+        self._name = f"{worker}-{time_ns():x}"
+        self._credentials = credentials
+        self._backoff = backoff if backoff is not None else Backoff()
+        self._rng = rng if rng is not None else random.Random()
+        self._now = monotonic
+        self.time_ns = time_ns
+        self._channels: tuple[str, ...] = ()
+        self._sessions = 0
+        self._session: Session | None = None
+        self._socket: ClientConnection | None = None
+        self._healthy_since: float | None = None
+        self._healthy_until = 0.0
+        self._ended: Reconnect | Fatal | None = None
+        self._queue: deque[Stamped] = deque()
+        self._queue_bytes = 0
+        self._queue_max_messages = queue_max_messages
+        self._queue_max_bytes = queue_max_bytes
+        self._has_events = asyncio.Event()
+        self._is_due = asyncio.Event()
+        self._sleeps_until = -math.inf
+        self._opening: asyncio.Timeout | None = None
+        self._closing = asyncio.Event()
+        self._is_finished = False
+
+    async def run(self) -> None:
+        """Connect, and connect again, until `close` is called or the venue refuses for good."""
+        attempts = Attempts(self._backoff, self._rng)
+        try:
+            while not self._closing.is_set():
+                ended = await self._connect_once()
+                if isinstance(ended, Fatal):
+                    self._put(ended)
+                    return
+                self.counts.disconnects[ended.reason] += 1
+                if not self._closing.is_set():
+                    wait_s = attempts.failed(self._healthy_s(), ended.least_wait_s)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._closing.wait(), wait_s)
+        finally:
+            self._is_finished = True
+            self._has_events.set()
+
+    async def receive(self) -> list[Stamped]:
+        """Wait for events and return all there are; an empty list when there will be no more."""
+        while not self._queue and not self._is_finished:
+            self._has_events.clear()
+            await self._has_events.wait()
+        return self.take()
+
+    def take(self) -> list[Stamped]:
+        """Return the events that there are."""
+        events = list(self._queue)
+        self._queue.clear()
+        self._queue_bytes = 0
+        if self._session is not None:
+            self._session.relieved(self._now())
+            self._wake(self._session)
+        return events
+
+    def want(self, channels: Iterable[str]) -> None:
+        """Make these the wanted channels, in this session and all later ones."""
+        wanted = tuple(channels)
+        if self._session is not None:
+            self._session.want(wanted, self._now())
+            self._wake(self._session)
+        self._channels = wanted
+
+    def resync(self, channel: str) -> None:
+        """Ask the venue for a new snapshot of a book."""
+        if self._session is not None:
+            self._deliver(self._session.resync(channel, self._now()), self._session)
+            self._wake(self._session)
+
+    async def close(self) -> None:
+        """End the session, and `run`; what was received stays in the queue."""
+        self._closing.set()
+        if self._opening is not None:
+            self._opening.reschedule(asyncio.get_running_loop().time())
+        if self._socket is not None:
+            await self._socket.close()
+
+    # One connection
+
+    async def _connect_once(self) -> Reconnect | Fatal:
+        self._healthy_since = None
+        self._ended = None
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S) as self._opening:
+                self._socket = await connect(
+                    self._url,
+                    compression=None,
+                    max_size=MAX_MESSAGE_BYTES,
+                    open_timeout=None,  # ours, so that `close` can cut it short
+                    close_timeout=CLOSE_TIMEOUT_S,
+                    ping_interval=None,  # the session's own probes prove more: that it answers
+                    proxy=True if self._url.startswith("wss://") else None,
+                    logger=_socket_log,
+                )
+        except (OSError, InvalidHandshake, EOFError) as error:  # OSError includes TimeoutError
+            least_wait_s = 0.0
+            if isinstance(error, InvalidStatus) and error.response.status_code == _CROWDED_STATUS:
+                least_wait_s = CROWDED_WAIT_S
+            detail = f"{self._url}: {str(error) or type(error).__name__}"
+            reason = "stopped" if self._closing.is_set() else "not_connected"
+            self._put(Disconnected(reason, detail))
+            return Reconnect(reason, detail, least_wait_s)
+        finally:
+            self._opening = None
+        try:
+            return await self._converse(self._socket)
+        finally:
+            self._socket = None
+
+    async def _converse(self, socket: ClientConnection) -> Reconnect | Fatal:
+        """Run one session on an open socket, to its end."""
+        session = Session(
+            self._channels,
+            credentials=self._credentials,
+            rng=self._rng,
+            backoff=self._backoff,
+            dropped=self.counts.dropped,
+        )
+        self._session, self._sessions = session, self._sessions + 1
+        try:
+            session.opened(self._now())
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._read(socket, session))
+                tasks.create_task(self._drive(socket, session))
+            assert self._ended is not None
+            return self._ended
+        finally:
+            self._session = None
+            match self._ended:
+                case Reconnect(reason, detail):
+                    self._put(Disconnected(reason, detail))
+                case Fatal(detail):
+                    self._put(Disconnected("fatal", detail))
+                case None:
+                    self._put(Disconnected("cancelled", "the client was cancelled"))
+
+    async def _read(self, socket: ClientConnection, session: Session) -> None:
+        """Hand to the session what arrives; on any end of it, close the socket."""
+        counts = self.counts
+        try:
+            while not session.is_over:
+                raw = await socket.recv(decode=False)
+                counts.messages += 1
+                counts.bytes += len(raw)
+                self._deliver(session.received(raw, self._now()), session)
+                self._wake(session)
+        except ConnectionClosed as error:
+            if self._ended is None:
+                self._ended = Reconnect(self._why_closed(error), str(error))
+        finally:
+            self._is_due.set()
+            await socket.close()
+
+    async def _drive(self, socket: ClientConnection, session: Session) -> None:
+        """Send what there is to send, and call `tick` when it is due."""
+        try:
+            while self._ended is None:
+                for message in session.outgoing():
+                    async with asyncio.timeout(SEND_TIMEOUT_S):
+                        await socket.send(message, text=True)
+                await self._sleep_until_due(session)
+                if session.due <= self._now():
+                    self._deliver(session.tick(self._now()), session)
+        except ConnectionClosed:
+            return  # the reading task learns why
+        except TimeoutError:
+            self._ended = Reconnect("unwritable", "the venue does not read what we send")
+        await socket.close()
+
+    async def _sleep_until_due(self, session: Session) -> None:
+        self._is_due.clear()
+        wait_s = session.due - self._now()
+        if session.has_outgoing or self._ended is not None or wait_s <= 0:
+            return
+        self._sleeps_until = session.due
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s if wait_s < math.inf else None):
+                await self._is_due.wait()
+
+    def _wake(self, session: Session) -> None:
+        """Wake the driving task if it has something to do before it would wake by itself."""
+        if session.has_outgoing or session.due < self._sleeps_until:
+            self._is_due.set()
+
+    def _why_closed(self, error: ConnectionClosed) -> str:
+        if self._closing.is_set():
+            return "stopped"
+        return "closed" if error.rcvd is not None else "reset"
+
+    def _healthy_s(self) -> float:
+        """Return for how long data have flowed in the session that ended last."""
+        if self._healthy_since is None:
+            return 0.0
+        return self._healthy_until - self._healthy_since
+
+    # The queue
+
+    def _deliver(self, events: list[Event], session: Session) -> None:
+        for event in events:
+            match event:
+                case Notification():
+                    self._note_health()
+                    if not self._fits(event.raw):
+                        self.counts.overflowed += 1
+                        for mark in session.lost(event.channel, self._now()):
+                            self._put(mark)
+                        continue
+                    self._queue_bytes += len(event.raw)
+                case Unreadable():
+                    self.counts.unreadable += 1
+                    if not self._fits(event.raw):
+                        continue  # counted above; the queue is for what can be used
+                    self._queue_bytes += len(event.raw)
+                case Tick() | Failed():
+                    if not self._channels:
+                        self._note_health()
+                    if not self._fits(b""):
+                        continue  # the next tick says the same, later
+                case Connected(simulated):
+                    event = Connected(simulated, f"{self._name}-{self._sessions}")
+                case Reconnect() | Fatal():
+                    self._ended = event
+                    continue
+            self._put(event)
+
+    def _note_health(self) -> None:
+        self._healthy_until = self._now()
+        if self._healthy_since is None:
+            self._healthy_since = self._healthy_until
+
+    def _fits(self, raw: bytes) -> bool:
+        return (
+            len(self._queue) < self._queue_max_messages
+            and self._queue_bytes + len(raw) <= self._queue_max_bytes
+        )
+
+    def _put(self, event: Event) -> None:
+        self._queue.append((self.time_ns(), event))
+        self._has_events.set()

@@ -1,0 +1,194 @@
+"""Deribit's vocabulary: methods, channel names, error codes and what a reader does about each.
+
+Nothing outside this package needs to spell one of these words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import Enum, IntEnum, StrEnum
+from typing import Final, NamedTuple
+
+
+class Method(StrEnum):
+    """The methods that a market-data client calls."""
+
+    HELLO = "public/hello"
+    TEST = "public/test"
+    AUTH = "public/auth"
+    SET_HEARTBEAT = "public/set_heartbeat"
+    GET_INSTRUMENTS = "public/get_instruments"
+    SUBSCRIBE = "public/subscribe"
+    UNSUBSCRIBE = "public/unsubscribe"
+    PRIVATE_SUBSCRIBE = "private/subscribe"
+    PRIVATE_UNSUBSCRIBE = "private/unsubscribe"
+
+
+NOTIFICATION: Final = "subscription"
+HEARTBEAT: Final = "heartbeat"
+TEST_REQUEST: Final = "test_request"
+SNAPSHOT: Final = "snapshot"
+PERPETUAL: Final = "perpetual"
+SIMULATED: Final = "simulated"
+"""Part of the version that our simulated exchange gives; the real venue's is digits and dots."""
+
+RAW: Final = "raw"
+FALLBACK_INTERVAL: Final = "100ms"
+"""The finest interval that is served without credentials."""
+
+
+class Kind(StrEnum):
+    """The first word of a channel's name."""
+
+    BOOK = "book"
+    TRADES = "trades"
+    TICKER = "ticker"
+    QUOTE = "quote"
+    PERPETUAL = "perpetual"
+
+
+_KNOWN_KINDS: Final = frozenset(Kind) | {
+    "instrument",
+    "platform_state",
+    "incremental_ticker",
+    "deribit_price_index",
+}
+
+
+_INSTRUMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def is_instrument_name(name: str) -> bool:
+    """Whether a text can be an instrument's name, and so a part of a channel's."""
+    return _INSTRUMENT.fullmatch(name) is not None
+
+
+class Channel(NamedTuple):
+    """A channel's name in its parts."""
+
+    kind: str
+    instrument: str
+    """Empty where the channel is not about one instrument."""
+    interval: str
+    """Empty where the channel has none."""
+
+    @property
+    def is_incremental_book(self) -> bool:
+        """Whether it is `book.INSTRUMENT.INTERVAL`, whose changes form a chain."""
+        return self.kind == Kind.BOOK and bool(self.instrument) and bool(self.interval)
+
+
+def parse_channel(name: str) -> Channel | None:
+    """Return the parts of a channel's name; None if it is of no kind that is known here."""
+    kind, *rest = name.split(".")
+    if kind not in _KNOWN_KINDS or not all(rest):
+        return None
+    match kind, rest:
+        case Kind.QUOTE, [instrument]:
+            return Channel(kind, instrument, "")
+        case ((Kind.BOOK | Kind.TRADES | Kind.TICKER | Kind.PERPETUAL), [instrument, interval]):
+            return Channel(kind, instrument, interval)
+        case ((Kind.QUOTE | Kind.TICKER | Kind.PERPETUAL), _):
+            return None
+    # Grouped books, `trades.KIND.CURRENCY.…`, states: known, but no chain of one instrument.
+    return Channel(kind, "", "")
+
+
+def channel_name(kind: str, instrument: str, interval: str) -> str:
+    """Return the name of an instrument's channel; `quote` has no interval."""
+    return f"{kind}.{instrument}" if kind == Kind.QUOTE else f"{kind}.{instrument}.{interval}"
+
+
+def without_raw(channel: str) -> str:
+    """Return the channel to follow where `raw` is refused: `book.X.raw` → `book.X.100ms`."""
+    head, _, interval = channel.rpartition(".")
+    return f"{head}.{FALLBACK_INTERVAL}" if interval == RAW else channel
+
+
+class ErrorCode(IntEnum):
+    """The codes of error replies that a reader meets."""
+
+    AUTHORIZATION_REQUIRED = 10000
+    TOO_MANY_REQUESTS = 10028
+    RETRY = 10040
+    SETTLEMENT_IN_PROGRESS = 10041
+    MATCHING_ENGINE_QUEUE_FULL = 10047
+    TOO_MANY_CONCURRENT_REQUESTS = 10066
+    BAD_REQUEST = 11050
+    SYSTEM_MAINTENANCE = 11051
+    SUBSCRIBE_ERROR_UNSUBSCRIBED = 11052
+    UNAUTHENTICATED_DISABLED = 11056
+    INTERNAL_SERVER_ERROR = 11094
+    INVALID_CREDENTIALS = 13004
+    UNAUTHORIZED = 13009
+    ORDERBOOK_CLOSED = 13019
+    NOT_FOUND = 13020
+    TEMPORARILY_UNAVAILABLE = 13028
+    RAW_NEEDS_AUTHORIZATION = 13778
+    TIMED_OUT = 13888
+    INVALID_REQUEST = -32600
+    METHOD_NOT_FOUND = -32601
+    INVALID_PARAMS = -32602
+
+
+class Reaction(Enum):
+    """What a reader does about an error reply."""
+
+    REPORT = "report"
+    """Say it; whatever was asked for is not available."""
+    RETRY = "retry"
+    """Ask again after a wait."""
+    RESUBSCRIBE = "resubscribe"
+    """The venue dropped the subscription: the book is unknown until its next snapshot."""
+    FALL_BACK = "fall_back"
+    """Follow the 100ms channels instead of raw."""
+    RECONNECT = "reconnect"
+    """The session is of no use any more."""
+    STOP = "stop"
+    """No later attempt can succeed without a person."""
+
+
+_REACTIONS: Final[Mapping[int, Reaction]] = {
+    ErrorCode.RETRY: Reaction.RETRY,
+    ErrorCode.SETTLEMENT_IN_PROGRESS: Reaction.RETRY,
+    ErrorCode.MATCHING_ENGINE_QUEUE_FULL: Reaction.RETRY,
+    ErrorCode.TOO_MANY_CONCURRENT_REQUESTS: Reaction.RETRY,
+    ErrorCode.INTERNAL_SERVER_ERROR: Reaction.RETRY,
+    ErrorCode.TEMPORARILY_UNAVAILABLE: Reaction.RETRY,
+    ErrorCode.TIMED_OUT: Reaction.RETRY,
+    ErrorCode.SUBSCRIBE_ERROR_UNSUBSCRIBED: Reaction.RESUBSCRIBE,
+    ErrorCode.RAW_NEEDS_AUTHORIZATION: Reaction.FALL_BACK,
+    # A new connection authenticates anew: one way to become authorised, not two.
+    ErrorCode.AUTHORIZATION_REQUIRED: Reaction.RECONNECT,
+    ErrorCode.UNAUTHORIZED: Reaction.RECONNECT,
+    ErrorCode.UNAUTHENTICATED_DISABLED: Reaction.RECONNECT,
+    ErrorCode.TOO_MANY_REQUESTS: Reaction.RECONNECT,
+    ErrorCode.SYSTEM_MAINTENANCE: Reaction.RECONNECT,
+    ErrorCode.INVALID_CREDENTIALS: Reaction.STOP,
+}
+
+_LEAST_WAIT_S: Final[Mapping[int, float]] = {
+    # The venue's pools refill in 3–5 s; sooner than that the next session ends the same way.
+    ErrorCode.TOO_MANY_REQUESTS: 5.0,
+    ErrorCode.SYSTEM_MAINTENANCE: 30.0,
+    ErrorCode.UNAUTHENTICATED_DISABLED: 30.0,
+}
+
+
+def reaction_to(code: int) -> Reaction:
+    """Return what to do about an error code; one that is not known here is reported."""
+    return _REACTIONS.get(code, Reaction.REPORT)
+
+
+def least_wait_s(code: int) -> float:
+    """Return the time to stay away for after a session that ended with this code."""
+    return _LEAST_WAIT_S.get(code, 0.0)
+
+
+def error_name(code: int) -> str:
+    """Return a short name for an error code, fit for a label of a metric."""
+    try:
+        return ErrorCode(code).name.lower()
+    except ValueError:
+        return "other_error"
