@@ -1,0 +1,63 @@
+# Steelyard. `make` lists the targets; each prepares what it needs in .venv and nothing elsewhere.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
+RUNTIME := .venv/.runtime-installed
+TOOLS := .venv/.tools-installed
+CHECKED := app agents models orderbook deribit exchange
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo live worker test check lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(RUNTIME) ## install the locked dependencies into .venv
+
+demo: $(RUNTIME) ## run everything here with a simulated exchange; ARGS="--instruments 30"
+	@$(BIN)/python -m app demo $(ARGS)
+
+live: $(RUNTIME) ## run everything here with Deribit's public feed; ARGS="--testnet"
+	@$(BIN)/python -m app live $(ARGS)
+
+worker: $(RUNTIME) ## add one more worker to what runs here
+	@$(BIN)/python -m app worker
+
+test: $(TOOLS) ## run the tests; ARGS="-k book"
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(TOOLS) ## lint, format, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict $(CHECKED)
+	$(BIN)/lint-imports
+
+lock: $(TOOLS) ## resolve the dependencies and the broker's jars anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--upgrade --constraint requirements.lock --group dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/python -m app kafka --lock-jars
+
+clean: ## delete all data, caches and the virtual environment
+	rm -rf var .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Steelyard needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1)."; \
+		echo "Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+		echo "'$(PYTHON)' has no venv module: install it (Debian: apt install python3-venv)."; \
+		exit 2; } >&2
+	$(PYTHON) -m venv .venv
+
+$(RUNTIME): requirements.lock | .venv/bin/python
+	@echo "installing the locked dependencies into .venv (about 150 MB, once)"
+	$(PIP) -r requirements.lock
+	@touch $@
+
+$(TOOLS): requirements-dev.lock $(RUNTIME)
+	$(PIP) -r requirements-dev.lock
+	@touch $@

@@ -1,0 +1,63 @@
+"""`compute`: the windows of a recording as NDJSON, without Kafka."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+
+from app.commands.progress import reading
+from app.compute import Tally
+from app.compute import compute as compute_windows
+from app.durations import parse_duration
+from app.errors import UserError
+from app.processor import Rules
+from app.recording import BadRecording, read_recording
+from app.settings import Settings
+from models.window import encode_window
+
+DEFAULT_GRACE: Final = "250ms"
+
+
+def compute(
+    recording: Annotated[Path, typer.Argument(help="A recording: plain, .gz or .zst.")],
+    length: Annotated[
+        list[str] | None, typer.Option("--length", help="Window length, such as 1s; repeatable.")
+    ] = None,
+    grace: Annotated[
+        str, typer.Option(help="Event time that a window waits for its trades.")
+    ] = DEFAULT_GRACE,
+) -> None:
+    """Print the closed windows of a recording as NDJSON, the same bytes as the live path's."""
+    console = Console(stderr=True, highlight=False)
+    rules = _rules(length or ["1s"], grace)
+    tally = Tally()
+    out = sys.stdout.buffer
+    try:
+        with reading(recording, console) as on_bytes:
+            for window in compute_windows(read_recording(recording, on_bytes), rules, tally):
+                out.write(encode_window(window) + b"\n")
+        out.flush()
+    except BadRecording as error:
+        raise UserError(str(error)) from error
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+        return
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.counts.items()) if count)
+    console.print(
+        f"{tally.lines} messages ({tally.other} others, {tally.unreadable} unreadable), "
+        f"{tally.windows} windows; {counts or 'nothing applied'}"
+    )
+
+
+def _rules(lengths: list[str], grace: str) -> Rules:
+    try:
+        parsed = tuple(sorted({parse_duration(text) for text in lengths}))
+        grace_ms = 0 if grace in {"0", "0ms"} else parse_duration(grace)
+        checked = Settings(windows=parsed, trade_grace_ms=grace_ms)
+    except ValueError as error:
+        raise UserError(f"--length {' '.join(lengths)}: {error}") from error
+    return Rules(checked.windows, checked.trade_grace_ms, checked.stale_after_ms)

@@ -1,0 +1,281 @@
+"""`demo` and `live`: Kafka, topics, the venue and one worker in one terminal, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.panel import Panel
+
+from app.commands.environment import env_name, load_settings
+from app.commands.settings_ import as_text
+from app.commands.stack import (
+    Stack,
+    StackError,
+    hold_stack,
+    run_dir,
+    signal_workers,
+    stop_added_workers,
+)
+from app.commands.supervisor import Supervisor
+from app.errors import UserError
+from app.kafka import EmbeddedBroker
+from app.kafka.processes import free_port, port_is_free
+from app.settings import Settings
+from app.topics import ensure_topics
+
+TESTNET_URL: Final = "wss://test.deribit.com/ws/api/v2"
+ROOT: Final = Path(__file__).resolve().parents[2]
+OF_ONE_PROCESS: Final = frozenset(
+    {"worker_name", "web_port", "client_id", "client_secret", "kafka_port"}
+)
+"""Settings that the processes of a stack do not share."""
+WEB_PORTS_TRIED: Final = 100
+READY_POLL_S: Final = 0.5
+READY_ANSWER_TIMEOUT_S: Final = 0.5
+READY_EXPECTED_S: Final = 60.0
+KAFKA_STOP_TIMEOUT_S: Final = 4.0
+WORKERS_STOP_TIMEOUT_S: Final = 7.0
+
+WebPort = Annotated[
+    int | None, typer.Option("--port", help="Web port; else STEELYARD_WEB_PORT, else a free one.")
+]
+
+
+def demo(
+    recording: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Play this instead.")
+    ] = None,
+    speed: Annotated[str, typer.Option(help="Of the recording: 1, 10, …, max.")] = "1",
+    instruments: Annotated[int, typer.Option(min=1, max=500, help="How many are simulated.")] = 14,
+    seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
+    port: WebPort = None,
+) -> None:
+    """Run everything on this machine with a simulated exchange: no account, no network."""
+    if recording is None:
+        exchange = ["--instruments", str(instruments), "--seed", str(seed)]
+    else:
+        exchange = ["--recording", str(recording.resolve()), "--speed", speed, "--hold"]
+    settings = load_settings(join=False)
+    _run("demo", _separate(settings, "demo"), port, exchange)
+
+
+def live(
+    testnet: Annotated[bool, typer.Option("--testnet", help="Deribit's test venue.")] = False,
+    port: WebPort = None,
+) -> None:
+    """Run everything on this machine with Deribit's public feed."""
+    settings = load_settings(join=False)
+    if testnet:
+        separated = _separate(settings, "testnet")
+        _run("testnet", separated.model_copy(update={"venue_url": TESTNET_URL}), port, None)
+    else:
+        _run("live", settings, port, None)
+
+
+def _separate(settings: Settings, kind: str) -> Settings:
+    """Keep simulated numbers out of the topics of real ones, unless they were named by hand."""
+    names = {"app_id": f"steelyard-{kind}", "topic_prefix": f"{kind}-"}
+    return settings.model_copy(
+        update={name: v for name, v in names.items() if name not in settings.model_fields_set}
+    )
+
+
+def _run(kind: str, settings: Settings, port: int | None, exchange: list[str] | None) -> None:
+    console = Console(stderr=True, highlight=False)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with hold_stack(settings.data_dir):
+        web_port = _web_port(settings, port, console)
+        broker = None
+        if "kafka" not in settings.model_fields_set:
+            broker = EmbeddedBroker(settings.data_dir, settings.kafka_port)
+        try:
+            if broker is not None:
+                with _step(console, "Kafka"):
+                    asyncio.run(broker.start())
+                settings = settings.model_copy(update={"kafka": broker.bootstrap})
+            with _step(console, f"topics on {settings.kafka}"):
+                asyncio.run(ensure_topics(settings))
+            failure = _supervise(kind, settings, web_port, exchange, broker, console)
+        except KeyboardInterrupt:
+            failure = None
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # the rest is bounded, and must be done
+            stop_added_workers(settings.data_dir, WORKERS_STOP_TIMEOUT_S)
+            if broker is not None:
+                asyncio.run(broker.stop(KAFKA_STOP_TIMEOUT_S))
+        console.print("stopped")
+    if failure is not None:
+        raise ChildFailed(failure)
+
+
+class ChildFailed(UserError):
+    """A part of the stack ended by itself."""
+
+    exit_code = 1
+
+
+def _supervise(
+    kind: str,
+    settings: Settings,
+    web_port: int,
+    exchange: list[str] | None,
+    broker: EmbeddedBroker | None,
+    console: Console,
+) -> str | None:
+    """Run exchange and worker until they end; return why, unless somebody asked for it."""
+    venue_port = free_port()
+    if exchange is not None:
+        url = f"ws://127.0.0.1:{venue_port}/ws/api/v2"
+        settings = settings.model_copy(update={"venue_url": url})
+    shared = _shared_environment(settings)
+    child = os.environ | shared | {"PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
+    stack = Stack(
+        kind, os.getpid(), time.time_ns() // 10**6, settings.kafka, settings.venue_url, web_port
+    )
+    stack.environment = shared
+    stack.write(settings.data_dir)
+
+    readiness = _Readiness(stack, settings, console)
+
+    def watch() -> str | None:
+        if broker is not None and not broker.running:
+            return str(broker.death())
+        readiness.look(supervisor.pids())
+        return None
+
+    def stop_workers() -> None:
+        signal_workers(settings.data_dir, signal.SIGTERM)  # while venue and Kafka still answer
+
+    log_dir = settings.data_dir / "log"
+    log_dir.mkdir(parents=True, exist_ok=True)
+    supervisor = Supervisor(log_dir, watch, stop_workers)
+    commands = procfile()
+    if exchange is not None:
+        port_file = run_dir(settings.data_dir).resolve() / "exchange.port"
+        port_file.unlink(missing_ok=True)
+        arguments = ["--port", str(venue_port), "--port-file", str(port_file), *exchange]
+        command = f"{commands['exchange']} {shlex.join(arguments)}"
+        supervisor.add("exchange", command, child, ROOT, port_file.exists)
+    worker = child | {"STEELYARD_WORKER_NAME": "worker-1", "STEELYARD_WEB_PORT": str(web_port)}
+    supervisor.add("worker-1", commands["worker"], worker, ROOT, lambda: True)
+    supervisor.loop()
+    return supervisor.failure
+
+
+class _Readiness:
+    """Asks the worker whether it is ready, from time to time, and says so once."""
+
+    def __init__(self, stack: Stack, settings: Settings, console: Console) -> None:
+        self._stack, self._settings, self._console = stack, settings, console
+        self._started = self._next = time.monotonic()
+        self._said = self._said_late = False
+
+    def look(self, pids: dict[str, int]) -> None:
+        now = time.monotonic()
+        if self._said or now < self._next:
+            return
+        self._next = now + READY_POLL_S
+        if pids != self._stack.pids:
+            self._stack.pids = pids
+            self._stack.write(self._settings.data_dir)
+        if _answers(f"{self._stack.url}readyz"):
+            self._said = True
+            self._console.print(self._panel())
+        elif now > self._started + READY_EXPECTED_S and not self._said_late:
+            self._said_late = True
+            self._console.print(
+                f"[yellow]not ready after {READY_EXPECTED_S:.0f} s; "
+                f"{self._stack.url}readyz says why[/yellow]"
+            )
+
+    def _panel(self) -> Panel:
+        stack = self._stack
+        simulated = stack.kind == "demo"
+        venue = "SIMULATED exchange" if simulated else stack.venue_url
+        lines = (
+            f"page     [bold]{stack.url}[/bold]",
+            f"try      curl -s {stack.url}v1/imbalance",
+            "scale    make worker        (in another terminal: one more worker)",
+            f"Kafka    {stack.kafka}",
+            f"venue    {venue}",
+            f"logs     {self._settings.data_dir / 'log'}",
+            "stop     Ctrl-C",
+        )
+        title = f"Steelyard {stack.kind}" + (" (SIMULATED)" if simulated else "")
+        return Panel("\n".join(lines), title=title, expand=False)
+
+
+def procfile() -> dict[str, str]:
+    """Return the Procfile's commands by name."""
+    from honcho.environ import parse_procfile
+
+    return dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
+
+
+def _shared_environment(settings: Settings) -> dict[str, str]:
+    """Return what each process of this stack, added ones too, must have in its environment.
+
+    No secret: it is written to stack.json. An added worker takes its own from the environment.
+    """
+    values = {
+        name: as_text(name, value)
+        for name, value in settings
+        if name not in OF_ONE_PROCESS and value != Settings.model_fields[name].default
+    }
+    values["kafka"] = settings.kafka
+    values["data_dir"] = str(settings.data_dir.resolve())
+    return {env_name(name): value for name, value in values.items()}
+
+
+def _web_port(settings: Settings, given: int | None, console: Console) -> int:
+    wanted = settings.web_port if given is None else given
+    if wanted == 0:
+        return free_port()
+    if port_is_free(wanted, settings.web_host):
+        return wanted
+    if given is not None or "web_port" in settings.model_fields_set:
+        raise StackError(
+            f"Port {wanted} of {settings.web_host} is taken, so the views cannot be served on it.\n"
+            "Choose another with --port or STEELYARD_WEB_PORT (0 takes a free one)."
+        )
+    for port in range(wanted + 1, wanted + WEB_PORTS_TRIED):
+        if port_is_free(port, settings.web_host):
+            console.print(f"port {wanted} is taken: the views are on {port}")
+            return port
+    raise StackError(f"No free port between {wanted} and {wanted + WEB_PORTS_TRIED}.")
+
+
+@contextmanager
+def _step(console: Console, what: str) -> Iterator[None]:
+    started = time.monotonic()
+    console.print(f"starting {what} …")
+    yield
+    console.print(f"[green]✓[/green] {what} ({time.monotonic() - started:.1f} s)")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=READY_ANSWER_TIMEOUT_S) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

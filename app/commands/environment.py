@@ -1,0 +1,57 @@
+"""The settings a command works with: the environment, `.env`, and the stack that runs here."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from pydantic import ValidationError
+from rich.console import Console
+
+from app.commands.stack import running_stack
+from app.settings import Settings, settings
+
+ENV_PREFIX: Final = "STEELYARD_"
+SECRET_FIELDS: Final = frozenset({"client_secret"})
+
+
+def load_settings(*, join: bool = True) -> Settings:
+    """Return the settings; with `join`, of the demo or live stack that runs in this folder.
+
+    Settings made by hand win: where STEELYARD_KAFKA is set, no stack is joined.
+    """
+    loaded = settings()
+    if not join or "kafka" in loaded.model_fields_set:
+        return loaded
+    stack = running_stack(loaded.data_dir)
+    if stack is None:
+        return loaded
+    for name, value in stack.environment.items():
+        os.environ.setdefault(name, value)
+    settings.cache_clear()
+    Console(stderr=True).print(
+        f"[dim]using the {stack.kind} that runs here (Kafka {stack.kafka})[/dim]", highlight=False
+    )
+    return settings()
+
+
+def explain(error: ValidationError) -> str:
+    """Return what is wrong with the settings, by the names that a person set."""
+    if error.title != Settings.__name__:
+        return str(error)
+    lines = []
+    for problem in error.errors(include_url=False):
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:  # a rule over several settings: its message names them
+            lines.append(message)
+            continue
+        field = str(problem["loc"][0])
+        value = "***" if field in SECRET_FIELDS else repr(problem["input"])
+        lines.append(f"{env_name(field)}={value}: {message}")
+    where = "They come from the environment or .env; `.env.example` lists them all."
+    return "settings cannot be used:\n  " + "\n  ".join(lines) + f"\n{where}"
+
+
+def env_name(field: str) -> str:
+    """Return the environment variable of a settings field."""
+    return ENV_PREFIX + field.upper()

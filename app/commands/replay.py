@@ -1,0 +1,82 @@
+"""`replay`: a recording into the feed, with the receive times that it has."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from app.commands.environment import load_settings
+from app.commands.producing import producer
+from app.commands.progress import reading
+from app.errors import UserError
+from app.frames import FrameWriter
+from app.recording import BadRecording, read_recording
+from models.frame import Frame, encode_frame
+
+
+def replay(
+    recording: Annotated[Path, typer.Argument(help="A recording: plain, .gz or .zst.")],
+    speed: Annotated[
+        str, typer.Option(help="1 is as it was, 10 ten times as fast, or max.")
+    ] = "max",
+) -> None:
+    """Write a recording into the topic `feed`; the workers compute it as if it were live."""
+    try:
+        factor = None if speed == "max" else float(speed)
+    except ValueError:
+        factor = -1.0
+    if factor is not None and not factor > 0:
+        raise UserError(f"--speed {speed!r}: a number above 0, or max")
+    try:
+        asyncio.run(_replay(recording, factor))
+    except BadRecording as error:
+        raise UserError(str(error)) from error
+
+
+async def _replay(recording: Path, factor: float | None) -> None:
+    settings = load_settings()
+    console = Console(stderr=True, highlight=False)
+    topic = f"{settings.topic_prefix}feed"
+    session = f"replay-{time.time_ns():x}"
+    started = time.monotonic()
+    frames = lines = 0
+    async with producer(settings) as client:
+        with reading(recording, console) as on_bytes:
+            writer = FrameWriter(session, "replay")
+
+            async def send(batch: Iterable[Frame]) -> None:
+                nonlocal frames
+                for frame in batch:
+                    await client.send(topic, encode_frame(frame), key=frame.instrument.encode())
+                    frames += 1
+
+            for due_s, received_ns, message in _paced(read_recording(recording, on_bytes), factor):
+                wait_s = started + due_s - time.monotonic()
+                if wait_s > 0:
+                    await send(writer.flush())
+                    await asyncio.sleep(wait_s)
+                lines += 1
+                await send(writer.add(received_ns, message))
+            await send(writer.flush())
+        await client.flush()
+    console.print(
+        f"{lines} messages in {frames} frames to {topic} in {time.monotonic() - started:.1f} s"
+    )
+
+
+def _paced(
+    lines: Iterable[tuple[int, bytes]], factor: float | None
+) -> Iterator[tuple[float, int, bytes]]:
+    """Yield each line with the second of the replay at which it is due."""
+    first_ns: int | None = None
+    for received_ns, message in lines:
+        if first_ns is None:
+            first_ns = received_ns
+        due_s = 0.0 if factor is None else (received_ns - first_ns) / 1e9 / factor
+        yield due_s, received_ns, message

@@ -1,0 +1,36 @@
+"""`worker`: one more worker, on a free port and with a name of its own, for what runs here."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from rich.console import Console
+
+from app.commands.demo import ROOT
+from app.commands.environment import load_settings
+from app.commands.stack import StackError, claim_worker, running_stack
+from app.kafka.processes import free_port
+
+
+def worker() -> None:
+    """Add one more worker to the demo or live stack that runs in this folder; Ctrl-C removes it."""
+    data_dir = load_settings(join=False).data_dir
+    stack = running_stack(data_dir)
+    if stack is None:
+        raise StackError(
+            f"Nothing runs in {data_dir.resolve()} that a worker could join.\n"
+            "Start it first: `make demo` or `make live`. With a Kafka of your own, start workers "
+            "by\n`faust -A app worker -l info`, each with its STEELYARD_WORKER_NAME and "
+            "STEELYARD_WEB_PORT."
+        )
+    name, port = claim_worker(data_dir), free_port()
+    Console(stderr=True, highlight=False).print(
+        f"{name} joins the {stack.kind}: http://127.0.0.1:{port}/  (Ctrl-C removes it)"
+    )
+    environment = os.environ | stack.environment
+    environment |= {"STEELYARD_WORKER_NAME": name, "STEELYARD_WEB_PORT": str(port)}
+    os.chdir(ROOT)  # `faust -A app` looks there
+    command = [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "info"]
+    # In place of this process: signals reach the worker itself, and the name is held by its pid.
+    os.execve(sys.executable, command, environment)  # noqa: S606

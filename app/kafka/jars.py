@@ -1,0 +1,189 @@
+"""The broker's jars: named with their SHA-256 in `jars.lock`, fetched once into the Maven cache.
+
+The cache is the one every Maven tool uses (`M2_REPO`, else `~/.m2/repository`), so a machine
+without a network can be given the files by hand. A jar is moved there only whole and verified: an
+interrupted download leaves nothing that a later start would trust.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from app.kafka.errors import JarsUnavailable
+
+KAFKA_VERSION: Final = "4.3.0"
+ENDPOINTS: Final = (
+    f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",  # without it the broker logs nothing
+)
+LOCK_FILE: Final = Path(__file__).with_name("jars.lock")
+DOWNLOADS_AT_ONCE: Final = 4
+DOWNLOAD_ATTEMPTS: Final = 3
+REQUEST_TIMEOUT_S: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """One line of the lock file."""
+
+    group: str
+    artifact: str
+    version: str
+    sha256: str
+
+    @property
+    def relative_path(self) -> Path:
+        """Where a Maven repository keeps it."""
+        folder = Path(*self.group.split("."), self.artifact, self.version)
+        return folder / f"{self.artifact}-{self.version}.jar"
+
+
+def classpath() -> str:
+    """Return the broker's class path, after downloading what the cache lacks."""
+    jars = read_lock()
+    cache = maven_cache()
+    if missing := [jar for jar in jars if not _is_whole(cache / jar.relative_path, jar)]:
+        _download(missing, cache)
+    return os.pathsep.join(str(cache / jar.relative_path) for jar in jars)
+
+
+def maven_cache() -> Path:
+    """Return the folder in which Maven tools keep what they downloaded."""
+    given = os.environ.get("M2_REPO")
+    return Path(given) if given else Path.home() / ".m2" / "repository"
+
+
+def read_lock(text: str | None = None) -> tuple[Jar, ...]:
+    """Return the jars of the lock file, in class path order."""
+    lines = (LOCK_FILE.read_text() if text is None else text).splitlines()
+    jars = []
+    for line in lines:
+        if line and not line.startswith("#"):
+            sha256, coordinate = line.split()
+            group, artifact, version = coordinate.split(":")
+            jars.append(Jar(group, artifact, version, sha256))
+    return tuple(jars)
+
+
+def write_lock() -> int:
+    """Resolve the broker's dependencies anew, write the lock file, and return how many jars."""
+    context = _context(maven_cache())
+    found: dict[tuple[str, str], Any] = {}
+    for endpoint in ENDPOINTS:  # one by one: together, the one's managed versions bend the other's
+        inputs, transitive = context.resolver.resolve([context.create_dependency(endpoint)])
+        for dependency in (*inputs, *transitive):
+            found.setdefault((dependency.groupId, dependency.artifactId), dependency.artifact)
+    lines = {
+        f"{a.groupId}:{a.artifactId}:{a.version}": _sha256(a.resolve()) for a in found.values()
+    }
+    head = f"# Jars of {' and '.join(ENDPOINTS)}: SHA-256 and coordinate. Made by `make lock`.\n"
+    LOCK_FILE.write_text(head + "".join(f"{sha} {name}\n" for name, sha in sorted(lines.items())))
+    return len(lines)
+
+
+def _download(jars: Iterable[Jar], cache: Path) -> None:
+    jars = tuple(jars)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(prefix=".steelyard-", dir=cache) as folder,
+            ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
+            _progress() as progress,
+        ):
+            task = progress.add_task(
+                f"Kafka {KAFKA_VERSION}: {len(jars)} jars, once, into {cache}", total=len(jars)
+            )
+            results = [pool.submit(_fetch, jar, Path(folder), cache) for jar in jars]
+            try:
+                for result in results:
+                    result.result()
+                    progress.advance(task)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    except OSError as error:  # requests' errors are OSErrors too
+        raise _unavailable(f"{type(error).__name__}: {error}", len(jars), cache) from error
+    except RuntimeError as error:  # jgo's word for "in no repository"
+        raise _unavailable(str(error), len(jars), cache) from error
+
+
+def _fetch(jar: Jar, folder: Path, cache: Path) -> None:
+    context = _context(folder)
+    project = context.project(jar.group, jar.artifact)
+    wanted = folder / jar.relative_path
+    for attempt in range(1, DOWNLOAD_ATTEMPTS + 1):
+        wanted.unlink(missing_ok=True)
+        try:
+            project.at_version(jar.version).artifact().resolve()
+        except OSError:
+            if attempt == DOWNLOAD_ATTEMPTS:
+                raise
+            continue
+        if _is_whole(wanted, jar):
+            target = cache / jar.relative_path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            wanted.replace(target)
+            return
+    raise RuntimeError(
+        f"{jar.relative_path.name} does not have the SHA-256 of {LOCK_FILE.name} ({jar.sha256})"
+    )
+
+
+def _context(cache: Path) -> Any:
+    from jgo.maven import MavenContext  # here: half a second that a cached start does not need
+
+    return MavenContext(repo_cache=cache, timeout=REQUEST_TIMEOUT_S)
+
+
+def _progress() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    if not sys.stderr.isatty():
+        return nullcontext(_PlainProgress())
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
+    )
+
+
+class _PlainProgress:
+    """Progress as lines, for logs: at the start and each ten jars."""
+
+    def add_task(self, description: str, total: int) -> int:
+        self._done, self._total = 0, total
+        print(description, file=sys.stderr, flush=True)
+        return 0
+
+    def advance(self, _task: int) -> None:
+        self._done += 1
+        if self._done % 10 == 0 or self._done == self._total:
+            print(f"  {self._done} of {self._total} jars", file=sys.stderr, flush=True)
+
+
+def _unavailable(cause: str, missing: int, cache: Path) -> JarsUnavailable:
+    return JarsUnavailable(
+        f"{missing} of the embedded broker's {len(read_lock())} jars are not in {cache} "
+        f"and could not be downloaded.\n  {cause}\n"
+        "Connect to the network for the first start (about 45 MB, once), or copy that folder from "
+        "a machine\nthat has it (M2_REPO names another folder), or set STEELYARD_KAFKA=host:port "
+        "to use a Kafka of your own."
+    )
+
+
+def _is_whole(path: Path, jar: Jar) -> bool:
+    return path.is_file() and _sha256(path) == jar.sha256
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

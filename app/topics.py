@@ -1,0 +1,340 @@
+"""The project's topics as data: what each is for, what it must look like, and whether it does.
+
+Every topic is made here, with partitions, replication and policy; none is made by accident.
+A topic's full name is `topic_prefix` + name, a changelog's `{app_id}-{table}-changelog`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from app.errors import UserError
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+FEED_RETENTION_MS: Final = 24 * 3_600_000
+FEED_PARTITION_BYTES: Final = 4 * 1024**3
+WINDOWS_RETENTION_MS: Final = 7 * 24 * 3_600_000
+LIVE_RETENTION_MS: Final = 3_600_000
+REFUSED_RETENTION_MS: Final = 7 * 24 * 3_600_000
+REFUSED_PARTITION_BYTES: Final = 64 * 1024**2
+CONTROL_RETENTION_MS: Final = 3_600_000
+RECORD_BYTES: Final = 4 * 1024**2
+SEGMENT_BYTES: Final = 64 * 1024**2
+LIVE_SEGMENT_BYTES: Final = 16 * 1024**2
+CHANGELOG_COMPACTION_LAG_MS: Final = 3_600_000
+"""For this long every write to a changelog is kept: what a worker wrote after it had lost the
+partition (a zombie) can then still be told from what the new owner wrote."""
+CHANGELOG_MAX_COMPACTION_LAG_MS: Final = 6 * 3_600_000
+KAFKA_TIMEOUT_S: Final = 10.0
+SET_ON_TOPIC: Final = 1
+"""The protocol's number for a value that was set on the topic itself, not a default."""
+
+TABLES: Final = ("books", "history", "subscriptions", "latest")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic as it must be; `configs` are Kafka's own words."""
+
+    name: str
+    partitions: int
+    replication: int
+    purpose: str
+    configs: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def policy(self) -> str:
+        return self.configs["cleanup.policy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One property of an existing topic that is not as wanted, and the command that mends it."""
+
+    topic: str
+    what: str
+    wanted: str
+    found: str
+    mend: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A wanted topic beside what Kafka has of it; `partitions` is None where it has none."""
+
+    topic: Topic
+    partitions: int | None
+    replication: int | None
+    configs: dict[str, str]
+
+    def mismatches(self) -> list[Mismatch]:
+        """Compare what cannot differ without losing data or answers; the rest is the owner's."""
+        if self.partitions is None or self.replication is None:
+            return []
+        topic = self.topic
+        recreate = f"python -m app topics --recreate {topic.name} --yes"
+        alter = f"python -m app topics --alter {topic.name}"
+        found = []
+        if self.partitions != topic.partitions:
+            wanted, has = str(topic.partitions), str(self.partitions)
+            found.append(Mismatch(topic.name, "partitions", wanted, has, recreate))
+        if self.replication < topic.replication:
+            wanted, has = f"at least {topic.replication}", str(self.replication)
+            found.append(Mismatch(topic.name, "replication", wanted, has, recreate))
+        if (policy := self.configs.get("cleanup.policy", "")) != topic.policy:
+            found.append(Mismatch(topic.name, "cleanup.policy", topic.policy, policy, alter))
+        wanted_bytes = topic.configs["max.message.bytes"]
+        has_bytes = self.configs.get("max.message.bytes", "0")
+        if int(has_bytes) < int(wanted_bytes):  # a record that is refused would be data lost
+            what = f"at least {wanted_bytes}"
+            found.append(Mismatch(topic.name, "max.message.bytes", what, has_bytes, alter))
+        return found
+
+
+class TopicMismatch(UserError):
+    """Topics exist that would lose data or give wrong answers if they were used."""
+
+    def __init__(self, mismatches: Sequence[Mismatch]) -> None:
+        self.mismatches = tuple(mismatches)
+        lines = [
+            f"topic {m.topic}: {m.what} is {m.found}, wanted {m.wanted}\n    mend: {m.mend}"
+            for m in mismatches
+        ]
+        warning = "--recreate deletes the topic and all that is in it."
+        hint = f"\n{warning}" if any("--recreate" in m.mend for m in mismatches) else ""
+        super().__init__(
+            "Kafka has topics that are not as they must be:\n  " + "\n  ".join(lines) + hint
+        )
+
+
+class KafkaUnreachable(UserError):
+    """No broker answers."""
+
+
+class TopicRefused(UserError):
+    """Kafka refused to make, alter or delete a topic."""
+
+
+def topics(settings: Settings) -> tuple[Topic, ...]:
+    """Return all topics of this installation, in the order of the flow."""
+    prefix = settings.topic_prefix
+    deleted = {"cleanup.policy": "delete"}
+    compacted = {
+        "cleanup.policy": "compact",
+        "segment.bytes": str(SEGMENT_BYTES),
+        "max.compaction.lag.ms": str(CHANGELOG_MAX_COMPACTION_LAG_MS),
+        "min.cleanable.dirty.ratio": "0.2",
+    }
+    own: dict[str, tuple[str, dict[str, str]]] = {
+        "feed": (
+            "frames of raw notifications: the log that everything is computed from",
+            deleted
+            | {
+                "retention.ms": str(FEED_RETENTION_MS),
+                "retention.bytes": str(FEED_PARTITION_BYTES),
+                "segment.bytes": str(SEGMENT_BYTES),
+            },
+        ),
+        "windows": (
+            "one record per closed window",
+            deleted | {"retention.ms": str(WINDOWS_RETENTION_MS)},
+        ),
+        "live": (
+            "current state of each instrument, conflated",
+            deleted
+            | {
+                "retention.ms": str(LIVE_RETENTION_MS),
+                "segment.bytes": str(LIVE_SEGMENT_BYTES),
+            },
+        ),
+        "refused": (
+            "what was not understood, with the reason",
+            deleted
+            | {
+                "retention.ms": str(REFUSED_RETENTION_MS),
+                "retention.bytes": str(REFUSED_PARTITION_BYTES),
+                "segment.bytes": str(LIVE_SEGMENT_BYTES),
+            },
+        ),
+        "subscriptions": ("which instruments to ingest", compacted),
+        "control": (
+            "requests between agents, such as a resync",
+            deleted
+            | {
+                "retention.ms": str(CONTROL_RETENTION_MS),
+                "segment.bytes": str(LIVE_SEGMENT_BYTES),
+            },
+        ),
+    }
+    changelog = compacted | {"min.compaction.lag.ms": str(CHANGELOG_COMPACTION_LAG_MS)}
+    all_topics = [(prefix + name, purpose, configs) for name, (purpose, configs) in own.items()]
+    all_topics += [
+        (changelog_name(settings.app_id, table), f"changelog of table {table}", changelog)
+        for table in TABLES
+    ]
+    common = {
+        "max.message.bytes": str(RECORD_BYTES),
+        # By Kafka's clock: a replay of last year's recording would otherwise be deleted at once.
+        "message.timestamp.type": "LogAppendTime",
+    }
+    return tuple(
+        Topic(name, settings.partitions, settings.replication, purpose, common | configs)
+        for name, purpose, configs in all_topics
+    )
+
+
+def changelog_name(app_id: str, table: str) -> str:
+    """Return the changelog's name as Faust makes it."""
+    return f"{app_id}-{table}-changelog"
+
+
+async def ensure_topics(settings: Settings) -> None:
+    """Create the topics that are missing; raise TopicMismatch if one that exists is wrong."""
+    wanted = topics(settings)
+    async with connect(settings) as admin:
+        states = await describe(admin, wanted)
+        if missing := [state.topic for state in states if state.partitions is None]:
+            await create(admin, missing)
+            states = await describe(admin, wanted)  # a peer may have made one, and otherwise
+        if found := [mismatch for state in states for mismatch in state.mismatches()]:
+            raise TopicMismatch(found)
+
+
+async def describe(admin: AIOKafkaAdminClient, wanted: Sequence[Topic]) -> list[TopicState]:
+    """Return the state of each wanted topic, in the same order."""
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    existing = {entry["topic"]: entry for entry in await admin.describe_topics()}
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(topic.configs))
+        for topic in wanted
+        if topic.name in existing
+    ]
+    configs: dict[str, dict[str, str]] = {}
+    for response in await admin.describe_configs(resources) if resources else []:
+        for _code, _message, _type, name, entries in response.resources:
+            configs[name] = {entry[0]: entry[1] for entry in entries}
+    states = []
+    for topic in wanted:
+        if (entry := existing.get(topic.name)) is None:
+            states.append(TopicState(topic, None, None, {}))
+        else:
+            replication = min(len(partition["replicas"]) for partition in entry["partitions"])
+            has = configs.get(topic.name, {})
+            states.append(TopicState(topic, len(entry["partitions"]), replication, has))
+    return states
+
+
+async def create(admin: AIOKafkaAdminClient, missing: Sequence[Topic]) -> None:
+    """Create topics and wait until they can be used; one made meanwhile by a peer is well."""
+    from aiokafka.admin import NewTopic
+    from aiokafka.errors import TopicAlreadyExistsError
+
+    if not missing:
+        return
+    new = [
+        NewTopic(topic.name, topic.partitions, topic.replication, topic_configs=topic.configs)
+        for topic in missing
+    ]
+    response = await admin.create_topics(new, timeout_ms=int(KAFKA_TIMEOUT_S * 1000))
+    for name, code, message in response.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise TopicRefused(f"Kafka refused to create topic {name}: {_words(code, message)}")
+    await _wait_until(admin, {topic.name for topic in missing}, present=True)
+
+
+async def recreate(admin: AIOKafkaAdminClient, topic: Topic) -> None:
+    """Delete a topic with all that is in it, and create it as it must be."""
+    response = await admin.delete_topics([topic.name])
+    for name, code in response.topic_error_codes:
+        if code:
+            raise TopicRefused(f"Kafka refused to delete topic {name}: {_words(code, None)}")
+    await _wait_until(admin, {topic.name}, present=False)
+    await create(admin, [topic])
+
+
+async def alter(admin: AIOKafkaAdminClient, topic: Topic) -> None:
+    """Give an existing topic the wanted configuration; what is in it stays.
+
+    The request replaces all that was set on the topic, so what its owner set is sent along.
+    """
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    kept: dict[str, str] = {}
+    for described in await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic.name)]
+    ):
+        for _code, _message, _type, _name, entries in described.resources:
+            kept |= {entry[0]: entry[1] for entry in entries if entry[3] == SET_ON_TOPIC}
+    resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, kept | topic.configs)
+    for response in await admin.alter_configs([resource]):
+        for code, message, _type, name in response.resources:
+            if code:
+                raise TopicRefused(f"Kafka refused to alter topic {name}: {_words(code, message)}")
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Give an admin client of the Kafka in the settings, or raise KafkaUnreachable."""
+    import asyncio
+
+    from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.errors import KafkaError
+
+    servers = [server.strip() for server in settings.kafka.split(",")]
+    admin = AIOKafkaAdminClient(
+        bootstrap_servers=servers, request_timeout_ms=int(KAFKA_TIMEOUT_S * 1000)
+    )
+    try:
+        try:
+            await asyncio.wait_for(admin.start(), KAFKA_TIMEOUT_S)
+        except (KafkaError, OSError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise KafkaUnreachable(
+                f"No Kafka answers at {settings.kafka} (STEELYARD_KAFKA): {reason}\n"
+                "Start one with `make demo` or `python -m app kafka`, or set STEELYARD_KAFKA to "
+                "the address of yours."
+            ) from error
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def _wait_until(admin: AIOKafkaAdminClient, names: set[str], *, present: bool) -> None:
+    import asyncio
+
+    async def settled() -> None:
+        while True:
+            entries = {entry["topic"]: entry for entry in await admin.describe_topics()}
+            if present:
+                ready = all(name in entries and _led(entries[name]) for name in names)
+            else:
+                ready = not names & set(entries)
+            if ready:
+                return
+            await asyncio.sleep(0.05)
+
+    try:
+        await asyncio.wait_for(settled(), KAFKA_TIMEOUT_S)
+    except TimeoutError:
+        state = "created" if present else "deleted"
+        raise TopicRefused(
+            f"Kafka has not {state} {', '.join(sorted(names))} within {KAFKA_TIMEOUT_S:.0f} s"
+        ) from None
+
+
+def _led(entry: dict[str, Any]) -> bool:
+    return all(partition["leader"] >= 0 for partition in entry["partitions"])
+
+
+def _words(code: int, message: str | None) -> str:
+    from aiokafka.errors import for_code
+
+    error = for_code(code)
+    return message or f"{error.__name__}: {error.description or ''}".rstrip(": ")

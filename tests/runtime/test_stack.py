@@ -1,0 +1,281 @@
+"""The stack: one per data directory, joined by commands, stopped in order, nothing left behind.
+
+Exchange and worker are stand-ins of a few lines here; Kafka and the supervisor are real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from app.__main__ import main
+from app.commands.environment import load_settings
+from app.commands.stack import (
+    Stack,
+    StackError,
+    added_workers,
+    hold_stack,
+    running_stack,
+    stop_added_workers,
+)
+from app.kafka import EmbeddedBroker
+from app.kafka.processes import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+STOP_LIMIT_S = 15.0
+START_LIMIT_S = 60.0
+
+EXCHANGE = """
+import argparse, pathlib, signal, sys
+parser = argparse.ArgumentParser()
+for name in ("--port", "--port-file", "--instruments", "--seed"):
+    parser.add_argument(name)
+arguments = parser.parse_args()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+pathlib.Path(arguments.port_file).write_text(arguments.port)
+print("exchange up with seed", arguments.seed, flush=True)
+signal.sigwait({signal.SIGTERM})
+print("exchange down", flush=True)
+"""
+
+WORKER = """
+import http.server, os, signal, sys, threading
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_): pass
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+server = http.server.HTTPServer(("127.0.0.1", int(os.environ["STEELYARD_WEB_PORT"])), Ready)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+print("worker", os.environ["STEELYARD_WORKER_NAME"], os.environ["STEELYARD_VENUE_URL"], flush=True)
+signal.sigwait({signal.SIGTERM})
+print("worker down", flush=True)
+"""
+
+DEMO = """
+import pathlib, sys
+from app.commands import demo
+from app.__main__ import main
+demo.ROOT = pathlib.Path(sys.argv[1])
+sys.exit(main(["demo", "--seed", "11"]))
+"""
+
+
+@contextmanager
+def running_demo(
+    tmp_path: Path, kafka: str | None, exchange: str = EXCHANGE, worker: str = WORKER
+) -> Iterator[subprocess.Popen[str]]:
+    """Run `demo` with stand-ins, its output in tmp_path/output."""
+    (tmp_path / "exchange.py").write_text(exchange)
+    (tmp_path / "worker.py").write_text(worker)
+    lines = [f"{name}: exec $PYTHON {name}.py" for name in ("exchange", "worker")]
+    (tmp_path / "Procfile").write_text("\n".join(lines) + "\n")
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "STEELYARD_DATA_DIR": str(tmp_path / "var"),
+        "STEELYARD_WEB_PORT": str(free_port()),
+        "STEELYARD_PARTITIONS": "1",
+    }
+    if kafka is not None:
+        environment["STEELYARD_KAFKA"] = kafka
+        environment["STEELYARD_TOPIC_PREFIX"] = environment["STEELYARD_APP_ID"] = tmp_path.name
+    with (tmp_path / "output").open("w") as output:
+        demo = subprocess.Popen(
+            [sys.executable, "-c", DEMO, str(tmp_path)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            yield demo
+        finally:
+            if demo.poll() is None:
+                demo.kill()
+            demo.wait()
+
+
+def wait_for(demo: subprocess.Popen[str], tmp_path: Path, text: str) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while text not in output_of(tmp_path):
+        assert demo.poll() is None, output_of(tmp_path)
+        assert time.monotonic() < deadline, output_of(tmp_path)
+        time.sleep(0.05)
+
+
+def output_of(tmp_path: Path) -> str:
+    return (tmp_path / "output").read_text()
+
+
+def processes_of(tmp_path: Path) -> list[str]:
+    """Return the command lines of all processes that have to do with this data directory."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes()
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue
+        if f"STEELYARD_DATA_DIR={tmp_path / 'var'}".encode() in environment and command:
+            found.append(command)
+    return found
+
+
+def test_a_demo_starts_in_order_is_joined_and_stops_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_demo(tmp_path, kafka=None) as demo:
+        wait_for(demo, tmp_path, "make worker")
+        stack = running_stack(tmp_path / "var")
+        assert stack is not None
+        assert (stack.kind, stack.pid) == ("demo", demo.pid)
+        assert set(stack.pids) == {"exchange", "worker-1"}
+        assert stack.environment["STEELYARD_TOPIC_PREFIX"] == "demo-"
+        assert f"worker worker-1 {stack.venue_url}" in output_of(tmp_path)
+        assert "exchange up with seed 11" in output_of(tmp_path)
+
+        monkeypatch.setenv("STEELYARD_DATA_DIR", str(tmp_path / "var"))
+        assert main(["demo"]) == 2
+        assert f"A demo (pid {demo.pid}" in capsys.readouterr().err
+        assert main(["topics", "--json"]) == 0  # on the demo's Kafka, with the demo's names
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert {row["status"] for row in rows} == {"ok"}
+        assert "demo-feed" in {row["topic"] for row in rows}
+
+        started = time.monotonic()
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(STOP_LIMIT_S) == 0
+        assert time.monotonic() - started < STOP_LIMIT_S
+    output = output_of(tmp_path)
+    assert output.index("worker down") < output.index("exchange down")
+    assert processes_of(tmp_path) == []
+    assert running_stack(tmp_path / "var") is None
+    assert "worker down" in (tmp_path / "var" / "log" / "worker-1.log").read_text()
+
+
+def test_a_child_that_dies_is_named_with_its_last_lines(
+    tmp_path: Path, broker: EmbeddedBroker
+) -> None:
+    worker = (
+        "import sys\nprint('[ERROR] cannot go on: no tape')\n"
+        "for number in range(50):\n    print('stopping part', number)\nsys.exit(3)\n"
+    )
+    with running_demo(tmp_path, kafka=broker.bootstrap, worker=worker) as demo:
+        assert demo.wait(START_LIMIT_S) == 1
+    output = output_of(tmp_path)
+    assert "error: worker-1 ended with exit code 3" in output
+    said = output.split("error: ")[1]
+    assert "cannot go on: no tape" in said  # though fifty lines came after it
+    assert "stopping part 49" in said
+    assert "stopping part 3\n" not in said
+    assert "exchange down" in output
+    assert processes_of(tmp_path) == []
+
+
+def test_a_killed_demo_leaves_no_process(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    with running_demo(tmp_path, kafka=broker.bootstrap) as demo:
+        wait_for(demo, tmp_path, "make worker")
+        assert len(processes_of(tmp_path)) >= 3
+        demo.kill()
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while processes_of(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert processes_of(tmp_path) == []
+    assert running_stack(tmp_path / "var") is None
+
+
+def test_a_child_whose_keeper_was_killed_is_missed(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    with running_demo(tmp_path, kafka=broker.bootstrap) as demo:
+        wait_for(demo, tmp_path, "make worker")
+        stack = running_stack(tmp_path / "var")
+        assert stack is not None
+        stat = Path(f"/proc/{stack.pids['worker-1']}/stat").read_text()
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent
+        assert demo.wait(STOP_LIMIT_S) == 1
+    assert "worker-1 ended with exit code -9" in output_of(tmp_path)
+    assert processes_of(tmp_path) == []
+
+
+def test_a_child_that_does_not_stop_is_killed_in_time(
+    tmp_path: Path, broker: EmbeddedBroker
+) -> None:
+    deaf = WORKER.replace("signal.sigwait({signal.SIGTERM})", "signal.sigwait({signal.SIGUSR1})")
+    with running_demo(tmp_path, kafka=broker.bootstrap, worker=deaf) as demo:
+        wait_for(demo, tmp_path, "make worker")
+        demo.send_signal(signal.SIGTERM)
+        assert demo.wait(STOP_LIMIT_S) == 0
+    assert "worker-1 does not end: killed" in output_of(tmp_path)
+    assert "exchange down" in output_of(tmp_path)
+    assert processes_of(tmp_path) == []
+
+
+def test_one_stack_holds_a_data_directory(tmp_path: Path) -> None:
+    assert running_stack(tmp_path) is None
+    with hold_stack(tmp_path):
+        Stack("demo", 1, 2, "k:1", "ws://x", 80).write(tmp_path)
+        assert running_stack(tmp_path) == Stack("demo", 1, 2, "k:1", "ws://x", 80)
+        with pytest.raises(StackError, match="already runs"), hold_stack(tmp_path):
+            pass
+    assert running_stack(tmp_path) is None
+    with hold_stack(tmp_path):
+        assert running_stack(tmp_path) is None  # not the file of the one before
+
+
+def test_settings_made_by_hand_win_over_a_running_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("STEELYARD_KAFKA", "mine:9092")
+    with hold_stack(tmp_path):
+        Stack("demo", 1, 2, "k:1", "ws://x", 80, {"STEELYARD_KAFKA": "k:1"}).write(tmp_path)
+        assert load_settings().kafka == "mine:9092"
+
+
+def test_a_worker_without_a_stack_is_told_what_to_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_DATA_DIR", str(tmp_path))
+    assert main(["worker"]) == 2
+    assert "`make demo` or `make live`" in capsys.readouterr().err
+
+
+def test_added_workers_have_names_of_their_own_and_are_stopped(tmp_path: Path) -> None:
+    script = (
+        "import os, pathlib, sys\n"
+        "from app.commands.stack import claim_worker\n"
+        "print(claim_worker(pathlib.Path(sys.argv[1])), flush=True)\n"
+        "os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    first, second = (
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    )
+    with first, second:
+        assert first.stdout is not None
+        assert second.stdout is not None
+        names = {first.stdout.readline().strip(), second.stdout.readline().strip()}
+        assert names == {"worker-2", "worker-3"}
+        assert set(added_workers(tmp_path).values()) == {first.pid, second.pid}
+        stop_added_workers(tmp_path, timeout_s=10)
+        assert first.wait(5) == second.wait(5) == -signal.SIGTERM
+    assert added_workers(tmp_path) == {}
+    script = "import sys, pathlib; from app.commands.stack import claim_worker as c\n"
+    script += "print(c(pathlib.Path(sys.argv[1])))"
+    again = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert again.stdout.strip() == "worker-2"
