@@ -1,0 +1,43 @@
+"""What happens to an order book, in the domain's words; numbers are units of 1e-8 (units.py)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Level = tuple[int, int]
+"""Price and size; a size of 0 removes the level."""
+
+
+class Change(NamedTuple):
+    """One notification of an incremental order book."""
+
+    timestamp_ms: int
+    change_id: int
+    previous_id: int | None
+    """The change that this one follows; None in a snapshot, which starts the book anew."""
+    bids: list[Level]
+    asks: list[Level]
+
+
+class Trade(NamedTuple):
+    """One trade, from the taker's side."""
+
+    timestamp_ms: int
+    sequence: int | None
+    """Number of the trade within the instrument, contiguous; None where the venue gave none."""
+    price: int
+    size: int
+    is_buy: bool
+    is_liquidation: bool
+    is_block: bool
+
+
+class Ticker(NamedTuple):
+    """The venue's own figures of an instrument, as doubles; None where it gave none."""
+
+    timestamp_ms: int
+    mark_price: float | None
+    index_price: float | None
+    funding_8h: float | None
+    open_interest: float | None
+    """USD for inverse instruments, base coin for linear ones."""

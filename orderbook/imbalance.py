@@ -1,0 +1,96 @@
+"""The state of a two-sided book at an instant: spread, imbalance and depth, by levels and bands.
+
+Imbalance is (bids − asks)/(bids + asks) of the sizes as quoted: Lipton, Pesavento & Sotiropoulos,
+"Trade arrival dynamics and quote imbalance" (2013), eq. 1. It lies in [−1, 1]; positive means that
+the bid is heavier.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Self
+
+from orderbook.bands import BANDS_BP
+from orderbook.book import Book
+from orderbook.events import Level
+from orderbook.side import Side
+from orderbook.units import RATIO_UNIT, from_record, ratio, to_record
+
+__all__ = ["BANDS_BP", "LEVELS", "Snapshot", "imbalance", "imbalance_ratio", "measure"]
+
+LEVELS: Final = (1, 5, 10)
+PLACES: Final = len(LEVELS) + len(BANDS_BP)
+
+
+class Snapshot(NamedTuple):
+    """The measured state of a two-sided book; prices and sizes in units of 1e-8, as quoted."""
+
+    bid: int
+    """Best bid price."""
+    ask: int
+    bid_size: int
+    ask_size: int
+    sums: tuple[tuple[int, int], ...]
+    """(bids, asks) sizes within each of LEVELS, then of BANDS_BP; a band may be (0, 0)."""
+    usd: tuple[tuple[int, int], ...]
+    """The same in USD: units of 1e-8 for an inverse instrument, of 1e-16 for a linear one."""
+
+    def spread_ratio(self) -> int:
+        """Return the spread in bp of the mid, in units of 1e-12."""
+        return ratio(20_000 * (self.ask - self.bid), self.bid + self.ask)
+
+    def to_record(self) -> list[int | str]:
+        """Return the state as one flat list."""
+        pairs = (number for pair in (*self.sums, *self.usd) for number in pair)
+        return to_record((*self[:4], *pairs))
+
+    @classmethod
+    def from_record(cls, record: list[int | str]) -> Self:
+        """Return the state of a record; raise ValueError if it is none."""
+        bid, ask, bid_size, ask_size, *rest = from_record(record, 4 + 4 * PLACES)
+        pairs = tuple(zip(rest[::2], rest[1::2], strict=True))
+        return cls(bid, ask, bid_size, ask_size, pairs[:PLACES], pairs[PLACES:])
+
+
+def measure(book: Book, *, linear: bool) -> Snapshot:
+    """Return the state of a two-sided book; raise IndexError if a side is empty."""
+    bids, asks = book.bids, book.asks
+    bid, ask = -bids.keys[0], asks.keys[0]
+    bid_sums, bid_usd = _side_sums(bids, bid + ask, linear)
+    ask_sums, ask_usd = _side_sums(asks, bid + ask, linear)
+    return Snapshot(
+        bid,
+        ask,
+        bid_sums[0],
+        ask_sums[0],
+        tuple(zip(bid_sums, ask_sums, strict=True)),
+        tuple(zip(bid_usd, ask_usd, strict=True)),
+    )
+
+
+def _side_sums(side: Side, twice_mid: int, linear: bool) -> tuple[list[int], list[int]]:
+    """Return the sizes and the USD within each of LEVELS and BANDS_BP."""
+    top, near = side.top(LEVELS[-1]), side.near(twice_mid)
+    sums = level_sums(top) + near.sizes
+    if not linear:
+        return sums, sums
+    direction = side.direction
+    usd = level_sums([(price, price * size) for price, size in top])
+    return sums, usd + [value * direction for value in near.values]
+
+
+def level_sums(top: list[Level]) -> list[int]:
+    """Return the summed sizes of the best 1, 5 and 10 levels; of all if there are fewer."""
+    sizes = [size for _, size in top]
+    return [sum(sizes[:levels]) for levels in LEVELS]
+
+
+def imbalance(bids: int, asks: int) -> float | None:
+    """Return (bids − asks)/(bids + asks), or None if there is nothing on either side."""
+    total = bids + asks
+    return (bids - asks) / total if total else None
+
+
+def imbalance_ratio(bids: int, asks: int) -> int:
+    """Return the imbalance in units of 1e-12; the sum of the sizes must not be 0."""
+    total = bids + asks
+    return (2 * (bids - asks) * RATIO_UNIT + total) // (2 * total)

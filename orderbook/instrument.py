@@ -1,0 +1,309 @@
+"""One instrument in event time: its book, what is observed of it, its clock and its windows.
+
+It is told everything in the order of the feed, and answers the windows that this closes. Nothing in
+it depends on when it is told: the same feed gives the same windows, live, replayed or recovered.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final
+
+from orderbook import pane as p
+from orderbook.book import Book, Crossed, Duplicate, Gap
+from orderbook.events import Change, Level, Ticker, Trade
+from orderbook.flow import FLOW_LEVELS, add_side_flow
+from orderbook.imbalance import Snapshot, imbalance_ratio, level_sums, measure
+from orderbook.pane import Pane
+from orderbook.side import ASK, BID, Side
+from orderbook.timeline import Carried, Timeline
+from orderbook.units import from_record, to_record
+from orderbook.window import Value, window_record
+
+IDLE_LATENESS_MS: Final = 3_000
+"""How far the clock stays behind a tick's venue time: notifications were seen to take 2.8 s."""
+MAX_AHEAD_MS: Final = 60_000
+"""A message stamped further ahead than this is refused; still books were seen silent for 54 s."""
+
+Windows = list[dict[str, Value]]
+
+
+class Status(StrEnum):
+    """Whether the book can be relied on, and if not, why."""
+
+    WAITING = "waiting"
+    """There has been no snapshot yet."""
+    LIVE = "live"
+    GAP = "gap"
+    RECONNECT = "reconnect"
+
+
+_BREAKS: Final = {
+    Status.GAP: (p.FLAG_GAP, p.COUNT_GAPS),
+    Status.RECONNECT: (p.FLAG_RECONNECT, p.COUNT_RECONNECTS),
+}
+
+
+class Refused(ValueError):
+    """A message cannot be taken: it changes nothing."""
+
+
+class Instrument:
+    """Book, clock and windows of one instrument.
+
+    `linear`: sizes are in the base coin, not USD. `lengths_ms`: the windows to publish, in ms.
+    `grace_ms`: event time that a window waits for its trades.
+    """
+
+    def __init__(
+        self, name: str, *, linear: bool, lengths_ms: tuple[int, ...], grace_ms: int
+    ) -> None:
+        self.name = name
+        self.linear = linear
+        self.channel = ""
+        self.book = Book()
+        self.status = Status.WAITING
+        self.is_stale = False
+        self.clock_ms: int | None = None
+        """Event time; it never goes back."""
+        self.venue_ms: int | None = None
+        """The venue's time as of the last tick."""
+        self.trade_sequence: int | None = None
+        self.ticker: Ticker | None = None
+        """The one with the greatest timestamp; before the first snapshot, the last to arrive."""
+        self._timeline = Timeline(lengths_ms=lengths_ms, grace_ms=grace_ms, linear=linear)
+        self._waiting_flags = 0
+        """Why a snapshot is waited for; a gap may have been followed by a disconnect."""
+        self._before: tuple[list[Level], list[Level]] | None = None
+        """The best levels after the last observation; None after a break."""
+        self._state: Snapshot | None = None
+        """Memo of `state()`."""
+
+    # What the feed tells
+
+    def connect(self) -> None:
+        """A session begins; the book is not known until its snapshot."""
+        self._break(Status.RECONNECT)
+        self.trade_sequence = None
+
+    def disconnect(self) -> None:
+        """The session ended."""
+        self._break(Status.RECONNECT)
+
+    def lose(self) -> None:
+        """Something of the feed is missing; the book is not known until the next snapshot."""
+        self._break(Status.GAP)
+
+    def tick(self, venue_ms: int, quiet_ms: int, stale_after_ms: int) -> Windows:
+        """Time passed at the venue; answer the windows that this closes.
+
+        If the socket was quiet for too long, the time since is stale until a tick that is not.
+        """
+        self.venue_ms = venue_ms
+        self.is_stale = quiet_ms > stale_after_ms
+        windows = self._move_clock(venue_ms - IDLE_LATENESS_MS)
+        if self.is_stale and self._timeline.is_started:
+            self._pane().flags |= p.FLAG_STALE
+        return windows
+
+    def change(self, change: Change) -> tuple[Windows, Gap | Duplicate | Crossed | None]:
+        """A notification of the book; answer the windows it closes, and why it was not applied.
+
+        While a snapshot is waited for, changes are passed over. Raises Refused if the time stamp
+        cannot be: too far ahead of all that is known.
+        """
+        self._check_time(change.timestamp_ms)
+        if change.previous_id is not None:
+            if self.status is not Status.LIVE:
+                return [], None
+            problem = self.book.why_not(change)
+            if problem is not None:
+                if isinstance(problem, Gap):
+                    self.lose()
+                return [], problem
+        windows = self._move_clock(change.timestamp_ms)
+        outcome = self.book.apply(change)
+        self._state = None
+        if isinstance(outcome, Crossed):
+            self.lose()
+            return windows, outcome
+        if change.previous_id is None:
+            self._before = None
+            self._waiting_flags = 0
+            if not self._timeline.is_started:
+                self._start()
+        self.status = Status.LIVE
+        self._observe()
+        return windows, None
+
+    def trades(self, trades: list[Trade]) -> None:
+        """Trades of one notification; those that were seen in this session already are ignored.
+
+        Raises Refused, and takes none, if a time stamp of one cannot be.
+        """
+        for trade in trades:
+            self._check_time(trade.timestamp_ms)
+        for trade in trades:
+            if trade.sequence is not None:
+                if self.trade_sequence is not None and trade.sequence <= self.trade_sequence:
+                    continue
+                self.trade_sequence = trade.sequence
+            if self._timeline.is_started:
+                self._timeline.add_trade(trade)
+
+    def see_ticker(self, ticker: Ticker) -> None:
+        """The venue's own figures; raises Refused if their time stamp cannot be."""
+        self._check_time(ticker.timestamp_ms)
+        if not self._timeline.is_started:
+            self.ticker = ticker
+            return
+        if self.ticker is None or ticker.timestamp_ms >= self.ticker.timestamp_ms:
+            self.ticker = ticker
+        self._timeline.see_ticker(ticker)
+
+    # What it knows
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the book follows its chain."""
+        return self.status is Status.LIVE
+
+    def state(self) -> Snapshot | None:
+        """Return the measured state, or None while the book is not live and two-sided."""
+        if not self.is_live:
+            return None
+        if self._state is None and self.book.is_two_sided:
+            self._state = measure(self.book, linear=self.linear)
+        return self._state
+
+    # Time
+
+    def _check_time(self, timestamp_ms: int) -> None:
+        known = [time for time in (self.clock_ms, self.venue_ms) if time is not None]
+        if known and timestamp_ms > max(known) + MAX_AHEAD_MS:
+            raise Refused(
+                f"timestamp {timestamp_ms} is {timestamp_ms - max(known)} ms ahead of the venue's"
+            )
+
+    def _move_clock(self, time_ms: int) -> Windows:
+        """Move the clock, unless that would be backwards; answer the windows that this closes."""
+        clock = self.clock_ms
+        if clock is not None and time_ms <= clock:
+            return []
+        self.clock_ms = time_ms
+        if clock is None or not self._timeline.is_started:
+            return []
+        flags = self._waiting_flags | (p.FLAG_STALE if self.is_stale else 0)
+        complete = self._timeline.advance(clock, time_ms, Carried(self.state(), flags))
+        return [
+            window_record(window, instrument=self.name, channel=self.channel, linear=self.linear)
+            for window in complete
+        ]
+
+    def _start(self) -> None:
+        """Begin the windows, at the first snapshot."""
+        assert self.clock_ms is not None
+        self._timeline.start(self.clock_ms)
+        if self.ticker is not None:
+            try:
+                self.see_ticker(self.ticker)
+            except Refused:  # it came before any time was known that it could be compared with
+                self.ticker = None
+
+    def _pane(self) -> Pane:
+        assert self.clock_ms is not None
+        return self._timeline.at(self.clock_ms)
+
+    def _break(self, status: Status) -> None:
+        """The book is of no use until the next snapshot.
+
+        Before the first one nothing was known, so nothing is lost. A break counts once until the
+        next snapshot; a gap does not count while a reconnect is waited for, the reverse does.
+        """
+        if self.status in (Status.WAITING, status) or (status is Status.GAP and not self.is_live):
+            return
+        self.status = status
+        self._before = None
+        self._state = None
+        flag, count = _BREAKS[status]
+        self._waiting_flags |= flag
+        pane = self._pane()
+        pane.flags |= flag
+        pane.counts[count] += 1
+
+    # Observations
+
+    def _observe(self) -> None:
+        pane = self._pane()
+        counts = pane.counts
+        counts[p.COUNT_OBSERVATIONS] += 1
+        bids, asks = self.book.bids.top(FLOW_LEVELS), self.book.asks.top(FLOW_LEVELS)
+        if self._before is not None:
+            bids_before, asks_before = self._before
+            if bids != bids_before:
+                add_side_flow(pane.flow, bids_before, bids, BID, linear=self.linear)
+            if asks != asks_before:
+                add_side_flow(pane.flow, asks_before, asks, ASK, linear=self.linear)
+        self._before = bids, asks
+        if bids and asks:
+            counts[p.COUNT_MEASURED] += 1
+            events = pane.events
+            sums = zip(level_sums(bids), level_sums(asks), strict=True)
+            for place, (bid_size, ask_size) in enumerate(sums):
+                events[place] += imbalance_ratio(bid_size, ask_size)
+            events[p.EVENT_DEPTH_USD] += self._usd(bids) + self._usd(asks)
+            pane.see_mid(bids[0][0] + asks[0][0])
+
+    def _usd(self, levels: list[Level]) -> int:
+        if self.linear:
+            return sum(price * size for price, size in levels)
+        return sum(size for _, size in levels)
+
+    # Recovery
+
+    def to_record(self) -> list[Any]:
+        """Return everything that the future depends on, as plain lists and numbers."""
+        book = self.book
+        sides = [
+            to_record(number for level in side.levels() for number in level)
+            for side in (book.bids, book.asks)
+        ]
+        return [
+            self.channel,
+            [book.change_id, book.timestamp_ms, *sides],
+            str(self.status),
+            self.is_stale,
+            self.clock_ms,
+            self.venue_ms,
+            self.trade_sequence,
+            self.ticker,
+            self._waiting_flags,
+            self._before is not None,
+            self._timeline.to_record(),
+        ]
+
+    def restore(self, record: list[Any]) -> None:
+        """Take the state of a record; raise ValueError if it breaks an invariant."""
+        self.channel, book, status, self.is_stale, self.clock_ms, self.venue_ms = record[:6]
+        self.trade_sequence, ticker, self._waiting_flags, follows, timeline = record[6:]
+        self.status = Status(status)
+        self.ticker = None if ticker is None else Ticker(*ticker)
+        self.book.change_id, self.book.timestamp_ms, *sides = book
+        bids, asks = (from_record(side) for side in sides)
+        self.book.bids = Side(BID, zip(bids[::2], bids[1::2], strict=True))
+        self.book.asks = Side(ASK, zip(asks[::2], asks[1::2], strict=True))
+        self._timeline.restore(timeline)
+        self._state = None
+        # What was observed last is what the book is: only breaks make the two differ.
+        tops = self.book.bids.top(FLOW_LEVELS), self.book.asks.top(FLOW_LEVELS)
+        self._before = tops if follows else None
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError if an invariant is broken; asserted when stored and when read back."""
+        if self.is_live:
+            self.book.check()
+        if self._timeline.is_started:
+            if self.clock_ms is None:
+                raise ValueError("there are windows, but no clock")
+            self._timeline.check(self.clock_ms)

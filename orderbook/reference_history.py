@@ -1,0 +1,318 @@
+"""The reference's history keeps everything a feed said, each fact with the clock it happened at.
+
+Nothing is summed here. The book is rebuilt message by message; after each one its ten best levels
+and its sizes near the mid are written down, with the instant, in one list. Every rule about what
+is live, what is a gap and what moves the clock is in this file.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from operator import attrgetter
+from typing import Final
+
+from orderbook.reference_feed import (
+    BookMessage,
+    Item,
+    LevelChange,
+    Malformed,
+    Ticker,
+    Trade,
+    parse,
+)
+
+LEVELS: Final = 10
+DEPTHS: Final = {"1": 1, "5": 5, "10": 10}
+BANDS: Final = {"10bp": Decimal("0.0010"), "25bp": Decimal("0.0025"), "50bp": Decimal("0.0050")}
+TICK_LAG_MS: Final = 3_000
+"""A tick moves the clock to this long before the venue's time, so that late messages still fit."""
+MAX_AHEAD_MS: Final = 60_000
+"""A book message further ahead than this of everything known is refused."""
+MAX_JUMP_MS: Final = 3_600_000
+"""A longer step of the clock is not filled with windows."""
+MAX_QUIET_MS: Final = 3_000
+"""A socket that was silent for longer makes its windows stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One price of a side, the size there as quoted and in USD."""
+
+    price: Decimal
+    amount: Decimal
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Both sides' total size over some levels, as quoted and in USD."""
+
+    bid: Decimal
+    ask: Decimal
+    bid_usd: Decimal
+    ask_usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A live book at one instant; `mid` and `sizes` exist only if both sides have a level."""
+
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+    mid: Decimal | None
+    sizes: dict[str, Sizes]
+    """By the keys of DEPTHS and BANDS; a band that no level is in is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One applied book notification, with the book after it and, if it follows one, before."""
+
+    clock_ms: int
+    change_id: int
+    before: State | None
+    after: State
+
+
+@dataclass(slots=True)
+class Mark:
+    """Something that spoils a window: from an instant until the snapshot that ends it."""
+
+    kind: str
+    """`gap`, `reconnect` or `stale`."""
+    from_ms: int
+    until_ms: int | None
+    """The clock when it ended, None while it lasts."""
+    is_event: bool
+    """Whether something happened at `from_ms`, too; a wait alone touches only what it lasts in."""
+
+    def touches(self, start_ms: int, end_ms: int) -> bool:
+        """Return whether `[start_ms, end_ms)` has a part of the time, or the event."""
+        if self.happened_within(start_ms, end_ms):
+            return True
+        until_ms = end_ms if self.until_ms is None else min(end_ms, self.until_ms)
+        return max(self.from_ms, start_ms) < until_ms
+
+    def happened_within(self, start_ms: int, end_ms: int) -> bool:
+        """Return whether `[start_ms, end_ms)` has the event."""
+        return self.is_event and start_ms <= self.from_ms < end_ms
+
+
+class Side:
+    """One side of a book: a list of its levels, best first."""
+
+    def __init__(self, sign: int, linear: bool) -> None:
+        self._sign = sign
+        self._linear = linear
+        self._levels: list[Level] = []
+
+    def apply(self, changes: Iterable[LevelChange]) -> None:
+        """Set or remove each level; removing an unknown one does nothing."""
+        for price, amount in ((change.price, change.amount) for change in changes):
+            index = self._rank(price)
+            if index < len(self._levels) and self._levels[index].price == price:
+                del self._levels[index]
+            if amount:
+                usd = amount * price if self._linear else amount
+                self._levels.insert(index, Level(price, amount, usd))
+
+    def best(self, count: int) -> tuple[Level, ...]:
+        """Return the best populated levels."""
+        return tuple(self._levels[:count])
+
+    def within(self, limit: Decimal) -> tuple[Level, ...]:
+        """Return the levels strictly better than the price `limit`."""
+        return tuple(self._levels[: self._rank(limit)])
+
+    def _rank(self, price: Decimal) -> int:
+        """Return how many levels are strictly better: higher for a bid, lower for an ask."""
+        return bisect_left(self._levels, self._sign * price, key=self._key)
+
+    def _key(self, level: Level) -> Decimal:
+        return self._sign * level.price
+
+
+@dataclass(slots=True)
+class History:
+    """All that a feed said about one instrument on one book channel, in the order it said it."""
+
+    instrument: str
+    channel: str
+    clock_ms: int | None = None
+    first_snapshot_ms: int | None = None
+    states: list[tuple[int, State | None]] = field(default_factory=list)
+    """Each change of the book with its clock; None from where the book is not live."""
+    observations: list[Observation] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    trades: list[tuple[int, Trade]] = field(default_factory=list)
+    """Each that is not a repetition, with the clock when it arrived."""
+    tickers: list[tuple[int | None, Ticker]] = field(default_factory=list)
+    """Each with the clock when it arrived; of those before the first snapshot only the last."""
+    jumps: list[tuple[int, int]] = field(default_factory=list)
+    """Steps of the clock by more than MAX_JUMP_MS: from, to."""
+    refused: list[str] = field(default_factory=list)
+    _bids: Side = field(init=False)
+    _asks: Side = field(init=False)
+    _last_change_id: int | None = None
+    _venue_ms: int | None = None
+    _last_trade: int | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether sizes are in the base coin: `BTC_USDC-PERPETUAL`, not `BTC-PERPETUAL`."""
+        return "_" in self.instrument
+
+    def take(self, item: Item) -> None:
+        """Write down what one item of the feed says."""
+        kind = item[0]
+        if kind == "message":
+            self._message(item[2])
+        elif kind == "connected":
+            self._break("reconnect")
+            self._last_trade = None
+        elif kind == "disconnected":
+            self._break("reconnect")
+        elif kind == "gap":
+            if len(item) < 3 or item[2] == self.channel:
+                self._break("gap")
+        elif kind == "tick":
+            self._tick(venue_ms=item[1], quiet_ms=item[2])
+        else:
+            raise ValueError(f"{kind!r} is not a kind of feed item")
+
+    def _message(self, message: bytes) -> None:
+        try:
+            content = parse(message, self.instrument, self.channel)
+            if isinstance(content, BookMessage):
+                self._check_time(content.timestamp_ms)
+                self._book(content)
+            elif isinstance(content, Ticker):
+                self._check_time(content.timestamp_ms)
+                if self.first_snapshot_ms is None:
+                    self.tickers.clear()
+                self.tickers.append((self.clock_ms, content))
+            elif content is not None:
+                for trade in content:
+                    self._check_time(trade.timestamp_ms)
+                for trade in content:
+                    self._trade(trade)
+        except Malformed as error:
+            self.refused.append(str(error))
+
+    def _check_time(self, timestamp_ms: int) -> None:
+        known = [time for time in (self.clock_ms, self._venue_ms) if time is not None]
+        if known and timestamp_ms > max(known) + MAX_AHEAD_MS:
+            raise Malformed(f"timestamp {timestamp_ms} is too far ahead of {max(known)}")
+
+    def _trade(self, trade: Trade) -> None:
+        if trade.sequence is not None:
+            if self._last_trade is not None and trade.sequence <= self._last_trade:
+                return
+            self._last_trade = trade.sequence
+        if self.clock_ms is not None and self.first_snapshot_ms is not None:
+            self.trades.append((self.clock_ms, trade))
+
+    def _book(self, message: BookMessage) -> None:
+        follows = message.prev_change_id is not None
+        if follows:
+            if self._last_change_id is None or message.change_id <= self._last_change_id:
+                return  # waiting for a snapshot, or a duplicate
+            if message.prev_change_id != self._last_change_id:
+                self._break("gap")
+                return
+        else:
+            self._bids = Side(-1, self.linear)
+            self._asks = Side(+1, self.linear)
+        self._bids.apply(message.bids)
+        self._asks.apply(message.asks)
+        after = self._state()
+        clock_ms = self._advance(message.timestamp_ms)
+        if after.mid is not None and after.bids[0].price >= after.asks[0].price:
+            self._break("gap")
+            return
+        before = self.states[-1][1] if follows else None
+        if not follows:
+            if self.first_snapshot_ms is None:
+                self._begin(clock_ms)
+            for mark in self.marks:
+                if mark.kind != "stale" and mark.until_ms is None:
+                    mark.until_ms = clock_ms
+        self._last_change_id = message.change_id
+        self.states.append((clock_ms, after))
+        self.observations.append(Observation(clock_ms, message.change_id, before, after))
+
+    def _begin(self, clock_ms: int) -> None:
+        """Start counting, at the first snapshot: of what was before, only what still is counts."""
+        self.first_snapshot_ms = clock_ms
+        self.marks = [
+            Mark("stale", clock_ms, None, False) for mark in self.marks if mark.until_ms is None
+        ]
+        latest_ms = max(clock_ms, self._venue_ms or 0) + MAX_AHEAD_MS
+        self.tickers = [seen for seen in self.tickers if seen[1].timestamp_ms <= latest_ms]
+
+    def _tick(self, venue_ms: int, quiet_ms: int) -> None:
+        """Silence lasts from the clock before the tick that tells it to the tick that ends it."""
+        self._venue_ms = venue_ms
+        before_ms = self.clock_ms
+        lasting = [mark for mark in self.marks if mark.kind == "stale" and mark.until_ms is None]
+        if quiet_ms <= MAX_QUIET_MS:
+            for mark in lasting:
+                mark.until_ms = before_ms
+            self._advance(venue_ms - TICK_LAG_MS)
+            return
+        clock_ms = self._advance(venue_ms - TICK_LAG_MS)
+        if not lasting:
+            self.marks.append(
+                Mark("stale", clock_ms if before_ms is None else before_ms, None, False)
+            )
+        self.marks.append(Mark("stale", clock_ms, clock_ms, True))
+
+    def _break(self, kind: str) -> None:
+        """End the book's being live; it counts once until the next snapshot.
+
+        A gap does not count while a reconnect is waited for: what is not known can't be lost.
+        """
+        self._last_change_id = None
+        if self.clock_ms is None or self.first_snapshot_ms is None:
+            return  # there is no window yet that it could spoil
+        waiting = {
+            mark.kind for mark in self.marks if mark.until_ms is None and mark.kind != "stale"
+        }
+        if kind not in waiting and (kind == "reconnect" or not waiting):
+            self.marks.append(Mark(kind, self.clock_ms, None, True))
+        self.states.append((self.clock_ms, None))
+
+    def _advance(self, to_ms: int) -> int:
+        if self.clock_ms is None:
+            self.clock_ms = to_ms
+        if to_ms > self.clock_ms:
+            if to_ms - self.clock_ms > MAX_JUMP_MS:
+                self.jumps.append((self.clock_ms, to_ms))
+            self.clock_ms = to_ms
+        return self.clock_ms
+
+    def _state(self) -> State:
+        bids, asks = self._bids.best(LEVELS), self._asks.best(LEVELS)
+        if not bids or not asks:
+            return State(bids, asks, None, {})
+        mid = (bids[0].price + asks[0].price) / 2
+        sizes = {name: _sizes(bids[:count], asks[:count]) for name, count in DEPTHS.items()}
+        for name, share in BANDS.items():
+            near_bids = self._bids.within(mid * (1 - share))
+            near_asks = self._asks.within(mid * (1 + share))
+            if near_bids or near_asks:
+                sizes[name] = _sizes(near_bids, near_asks)
+        return State(bids, asks, mid, sizes)
+
+
+def _sizes(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> Sizes:
+    zero, amount, usd = Decimal(0), attrgetter("amount"), attrgetter("usd")
+    return Sizes(
+        bid=sum(map(amount, bids), zero),
+        ask=sum(map(amount, asks), zero),
+        bid_usd=sum(map(usd, bids), zero),
+        ask_usd=sum(map(usd, asks), zero),
+    )

@@ -1,0 +1,75 @@
+"""One side of an order book, written once, with a direction.
+
+Levels are kept under `key = price · direction`, ascending: the best is first on both sides.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from orderbook.bands import Bands
+from orderbook.events import Level
+
+BID: Final = -1
+ASK: Final = 1
+
+
+class Side:
+    """The levels of one side, best first."""
+
+    __slots__ = ("bands", "direction", "keys", "sizes")
+
+    def __init__(self, direction: int, levels: Iterable[Level] = ()) -> None:
+        self.direction = direction
+        self.sizes: dict[int, int] = {price * direction: size for price, size in levels if size > 0}
+        self.keys: list[int] = sorted(self.sizes)
+        self.bands = Bands()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def update(self, levels: Iterable[Level]) -> None:
+        """Set the size of each given level; 0 removes it, and removing nothing changes nothing."""
+        keys, sizes, direction, bands = self.keys, self.sizes, self.direction, self.bands
+        for price, size in levels:
+            key = price * direction
+            before = sizes.get(key, 0)
+            if size:
+                if not before:
+                    # The lists are short (hundreds to thousands): inserting moves 8 bytes a level.
+                    keys.insert(bisect_left(keys, key), key)
+                sizes[key] = size
+            elif before:
+                del sizes[key]
+                del keys[bisect_left(keys, key)]
+            if key < bands.reach:
+                bands.add(key, size - before)
+
+    def best(self) -> int | None:
+        """Return the best price, or None if the side is empty."""
+        return self.keys[0] * self.direction if self.keys else None
+
+    def top(self, count: int) -> list[Level]:
+        """Return the best levels, best first; fewer if there are fewer."""
+        sizes, direction = self.sizes, self.direction
+        return [(key * direction, sizes[key]) for key in self.keys[:count]]
+
+    def near(self, twice_mid: int) -> Bands:
+        """Return the sums of the levels in the bands around a mid."""
+        self.bands.centre(twice_mid, self.direction, self.keys, self.sizes)
+        return self.bands
+
+    def levels(self) -> Iterator[Level]:
+        """Iterate over all levels, best first."""
+        return ((key * self.direction, self.sizes[key]) for key in self.keys)
+
+    def check(self) -> None:
+        """Raise ValueError if an invariant is broken: sorted, positive, keys and sizes alike."""
+        if len(self.keys) != len(self.sizes) or any(key not in self.sizes for key in self.keys):
+            raise ValueError("keys and sizes of a side differ")
+        if any(a >= b for a, b in zip(self.keys, self.keys[1:], strict=False)):
+            raise ValueError("the levels of a side are not sorted")
+        if any(size <= 0 for size in self.sizes.values()):
+            raise ValueError("a level has no size")

@@ -1,0 +1,228 @@
+"""The timeline of an instrument: panes as event time passes through them, merged into windows.
+
+Panes follow on each other without a hole, each as long as the greatest common divisor of the
+window lengths. A pane is closed when the clock is past its end by the grace that trades have; from
+then on it is part of the windows it lies in. A long jump of the clock is one pane, not thousands.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import gcd
+from typing import Any, Final, NamedTuple
+
+from orderbook import pane as p
+from orderbook.events import Ticker, Trade
+from orderbook.imbalance import Snapshot
+from orderbook.pane import Pane, time_terms
+
+MAX_GRACE_MS: Final = 60_000
+MAX_LENGTH_MS: Final = 86_400_000
+MAX_FILL_MS: Final = 3_600_000
+"""A jump of the clock beyond this is not filled with windows that hold nothing new."""
+
+
+class Carried(NamedTuple):
+    """What lasts while the clock moves."""
+
+    state: Snapshot | None
+    """None while the book is not live and two-sided."""
+    flags: int
+    """What spoils the time that passes, of pane.FLAG_*."""
+
+
+class Timeline:
+    """Open panes and windows; each method that moves time answers the windows this completes.
+
+    `lengths_ms`: the windows to make. `grace_ms`: event time that a window waits for its trades.
+    `linear`: sizes are in the base coin, not USD. Raises ValueError on lengths or a grace that
+    are out of range.
+    """
+
+    def __init__(self, *, lengths_ms: tuple[int, ...], grace_ms: int, linear: bool) -> None:
+        if not lengths_ms or not all(0 < length <= MAX_LENGTH_MS for length in lengths_ms):
+            raise ValueError(f"window lengths must be 1 to {MAX_LENGTH_MS} ms, not {lengths_ms}")
+        if not 0 <= grace_ms <= MAX_GRACE_MS:
+            raise ValueError(f"the trade grace must be 0 to {MAX_GRACE_MS} ms, not {grace_ms}")
+        self.lengths_ms = lengths_ms
+        self.grace_ms = grace_ms
+        self.linear = linear
+        self.pane_ms = gcd(*lengths_ms)
+        self._panes: dict[int, Pane] = {}
+        """By start: the panes that are not closed; a trade may open one ahead of the clock."""
+        self._oldest = 0
+        """Start of the first pane that is not closed."""
+        self._windows: dict[int, Pane] = {}
+        """By length: the closed panes of the current window, merged."""
+        self._skips: dict[int, tuple[int, int]] = {}
+        """By length: the end of the window in which the last jump began, and the start of the one
+        in which it ended."""
+        self._ticker: Ticker | None = None
+        """The latest ticker of the closed panes."""
+
+    def start(self, time_ms: int) -> None:
+        """Begin: the first windows are those that contain this time."""
+        self._oldest = self._start_of(time_ms)
+        self._pane(self._oldest).enter(None)
+        for length in self.lengths_ms:
+            self._windows[length] = Pane(self._oldest - self._oldest % length, self._oldest)
+
+    @property
+    def is_started(self) -> bool:
+        """Whether there are windows yet."""
+        return bool(self._windows)
+
+    def at(self, clock_ms: int) -> Pane:
+        """Return the pane that the clock is in."""
+        return self._panes[self._start_of(clock_ms)]
+
+    def advance(self, clock_ms: int, to_ms: int, carried: Carried) -> list[Pane]:
+        """Let time pass, the state lasting over the edges of panes; answer completed windows."""
+        windows: list[Pane] = []
+        if to_ms - clock_ms > MAX_FILL_MS:
+            windows += self._close(clock_ms)
+            self._note_skips(clock_ms, to_ms)
+            edge = self.at(clock_ms).end_ms
+            far = self._start_of(to_ms - self.grace_ms)
+            if edge < far:
+                self._pass(clock_ms, edge, carried)
+                windows += self._close(edge) + self._leap(edge, far, carried)
+                clock_ms = far
+        self._pass(clock_ms, to_ms, carried)
+        return windows + self._close(to_ms - self.grace_ms)
+
+    def add_trade(self, trade: Trade) -> None:
+        """Count a trade in its pane or, once that is closed, in its windows that are still open.
+
+        It is late for a length if its window is not open any more.
+        """
+        start = self._start_of(trade.timestamp_ms)
+        is_closed = start < self._oldest
+        for window in self._windows.values():
+            if trade.timestamp_ms < window.start_ms:
+                window.counts[p.COUNT_LATE_TRADES] += 1
+            elif is_closed:
+                window.add_trade(trade, linear=self.linear)
+        if not is_closed:
+            self._pane(start).add_trade(trade, linear=self.linear)
+
+    def see_ticker(self, ticker: Ticker) -> None:
+        """Let a ticker count from its time on, but not in what is closed."""
+        self._pane(max(self._start_of(ticker.timestamp_ms), self._oldest)).see_ticker(ticker)
+
+    # Panes
+
+    def _start_of(self, time_ms: int) -> int:
+        return time_ms - time_ms % self.pane_ms
+
+    def _pane(self, start_ms: int) -> Pane:
+        pane = self._panes.get(start_ms)
+        if pane is None:
+            pane = self._panes[start_ms] = Pane(start_ms, start_ms + self.pane_ms)
+        return pane
+
+    def _pass(self, clock_ms: int, to_ms: int, carried: Carried) -> None:
+        if clock_ms >= to_ms:
+            return
+        state = carried.state
+        terms = time_terms(state) if state is not None else None
+        pane = self.at(clock_ms)
+        while clock_ms < to_ms:
+            until = min(to_ms, pane.end_ms)
+            if terms is not None:
+                pane.add_time(terms, until - clock_ms)
+            pane.flags |= carried.flags
+            clock_ms = until
+            if clock_ms == pane.end_ms:
+                pane.close = state
+                pane = self._pane(clock_ms)
+                pane.enter(None if state is None else state.bid + state.ask)
+
+    def _close(self, time_ms: int) -> list[Pane]:
+        """Close the panes that end by a time; answer the windows that this completes."""
+        windows: list[Pane] = []
+        while self._oldest + self.pane_ms <= time_ms:
+            windows += self._merge(self._panes.pop(self._oldest))
+        return windows
+
+    def _merge(self, pane: Pane) -> list[Pane]:
+        self._oldest = pane.end_ms
+        known = self._ticker
+        if known is not None and (
+            pane.ticker is None or pane.ticker.timestamp_ms < known.timestamp_ms
+        ):
+            pane.ticker = known
+        self._ticker = pane.ticker
+        complete: list[Pane] = []
+        for length, window in self._windows.items():
+            if pane.start_ms < window.start_ms:
+                continue  # within a jump that this length has left out
+            window.merge(pane)
+            if window.end_ms % length == 0:
+                complete.append(window)
+                end, resume = self._skips.get(length, (0, 0))
+                start = resume if window.end_ms == end else window.end_ms
+                self._windows[length] = Pane(start, start)
+        return complete
+
+    # Jumps
+
+    def _note_skips(self, clock_ms: int, to_ms: int) -> None:
+        for length in self.lengths_ms:
+            end = clock_ms - clock_ms % length + length
+            self._skips[length] = end, max(end, to_ms - to_ms % length)
+
+    def _leap(self, edge_ms: int, far_ms: int, carried: Carried) -> list[Pane]:
+        """Pass from one edge of panes to another far away, all of which is closed thereby.
+
+        In between lie the edges of the windows where the jump begins and ends, and the few panes
+        that trades or tickers have opened ahead of the clock: every other stretch is one pane.
+        """
+        opened = [start for start in self._panes if edge_ms <= start < far_ms]
+        edges = {edge_ms, far_ms, *opened, *(start + self.pane_ms for start in opened)}
+        edges.update(edge for skip in self._skips.values() for edge in skip)
+        cuts = sorted(edge for edge in edges if edge_ms <= edge <= far_ms)
+        state = carried.state
+        terms = time_terms(state) if state is not None else None
+        twice_mid = None if state is None else state.bid + state.ask
+        windows: list[Pane] = []
+        for start, end in pairwise(cuts):
+            pane = self._panes.pop(start, None) or Pane(start, end)
+            pane.enter(twice_mid)
+            if terms is not None:
+                pane.add_time(terms, end - start)
+            pane.flags |= carried.flags
+            pane.close = state
+            windows += self._merge(pane)
+        self._pane(far_ms).enter(twice_mid)
+        return windows
+
+    # Recovery
+
+    def to_record(self) -> list[Any]:
+        """Return all of it as plain lists and numbers."""
+        return [
+            self._oldest,
+            [pane.to_record() for pane in self._panes.values()],
+            [[length, window.to_record()] for length, window in self._windows.items()],
+            [[length, *skip] for length, skip in self._skips.items()],
+            self._ticker,
+        ]
+
+    def restore(self, record: list[Any]) -> None:
+        """Take the state of a record; raise ValueError if it is none of these windows."""
+        self._oldest, panes, windows, skips, ticker = record
+        self._panes = {pane.start_ms: pane for pane in map(Pane.from_record, panes)}
+        self._windows = {length: Pane.from_record(window) for length, window in windows}
+        self._skips = {length: (end, resume) for length, end, resume in skips}
+        self._ticker = None if ticker is None else Ticker(*ticker)
+
+    def check(self, clock_ms: int) -> None:
+        """Raise ValueError if an invariant is broken, given the time that it is."""
+        if tuple(self._windows) != self.lengths_ms:
+            raise ValueError(f"windows of {list(self._windows)} ms, not of {self.lengths_ms}")
+        if self._start_of(clock_ms) not in self._panes or self._oldest not in self._panes:
+            raise ValueError(f"no pane is open at {clock_ms}")
+        for length, window in self._windows.items():
+            if not window.start_ms <= max(window.end_ms, self._oldest) < window.start_ms + length:
+                raise ValueError(f"the window of {length} ms ends at {window.end_ms}")

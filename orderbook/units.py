@@ -1,0 +1,60 @@
+"""Prices and sizes are integers in units of 1e-8, so that sums are exact and mergeable.
+
+A double that was read from decimal text is turned into the integer that the text meant. Prices as
+integers are also exact keys: `8.39e4`, `83900.0` and `83900` are one level.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final
+
+UNIT: Final = 10**8
+"""Units in 1 USD, or in 1 base coin."""
+RATIO_UNIT: Final = 10**12
+"""Units in 1 of a ratio that is going to be averaged."""
+
+_FAST_LIMIT: Final = 2.0**52 / UNIT
+"""Below this, neighbouring multiples of 1e-8 are different doubles, and rounding is exact."""
+_LIMIT: Final = 1e15
+"""Every price, and every amount of a coin, is smaller: what is not, is a fault of the sender."""
+_WORD: Final = 2**63
+"""A record holds numbers of 64 bits; sums of USD of linear instruments are longer."""
+
+
+def to_units(value: float) -> int:
+    """Return a decimal number in units of 1e-8.
+
+    Raises ValueError if it is not finite, negative, 1e15 or more, or finer than 1e-8.
+    """
+    if 0.0 <= value < _FAST_LIMIT:
+        units = round(value * UNIT)
+        if units / UNIT == value:
+            return units
+        raise ValueError(f"{value!r} is finer than 1e-8")
+    if not 0.0 <= value < _LIMIT:
+        raise ValueError(f"{value!r} is not a number from 0 to 1e15")
+    exact = Decimal(repr(value)) * UNIT
+    units = int(exact)
+    if units != exact:
+        raise ValueError(f"{value!r} is finer than 1e-8")
+    return units
+
+
+def ratio(numerator: int, denominator: int) -> int:
+    """Return numerator/denominator in units of 1e-12, rounded half up; denominator > 0."""
+    return (2 * numerator * RATIO_UNIT + denominator) // (2 * denominator)
+
+
+def to_record(numbers: Iterable[int]) -> list[int | str]:
+    """Return numbers as a record holds them: those longer than 64 bits as decimal text."""
+    return [number if -_WORD <= number < _WORD else str(number) for number in numbers]
+
+
+def from_record(numbers: Iterable[int | str], count: int | None = None) -> list[int]:
+    """Return the numbers of a record; raise ValueError if there are not `count` of them."""
+    read = list(map(int, numbers))
+    if count is not None and len(read) != count:
+        raise ValueError(f"{len(read)} numbers where a record has {count}")
+    return read

@@ -1,0 +1,151 @@
+"""A closed window as the flat record that is published; each field is defined in docs/measures.md.
+
+Every number is one correctly rounded division of integers.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from orderbook import pane as p
+from orderbook.bands import BANDS_BP
+from orderbook.flow import FLOW_LEVELS
+from orderbook.imbalance import LEVELS, Snapshot, imbalance
+from orderbook.pane import Pane
+from orderbook.units import RATIO_UNIT, UNIT
+
+Value = str | int | float | None | list[float]
+
+
+def window_record(pane: Pane, *, instrument: str, channel: str, linear: bool) -> dict[str, Value]:
+    """Return the record of a window, given its pane merged over the whole length."""
+    usd_unit = UNIT * UNIT if linear else UNIT
+    length = pane.end_ms - pane.start_ms
+    counts, valid = pane.counts, pane.times[p.TIME_VALID]
+    record: dict[str, Value] = {
+        "instrument": instrument,
+        "channel": channel,
+        "length_ms": length,
+        "start_ms": pane.start_ms,
+        "end_ms": pane.end_ms,
+        "observations": counts[p.COUNT_OBSERVATIONS],
+        "trades": counts[p.COUNT_TRADES],
+        "block_trades": counts[p.COUNT_BLOCK_TRADES],
+        "liquidations": counts[p.COUNT_LIQUIDATIONS],
+        "mid_open": _mid(pane.open_mid),
+        "mid_high": _mid(pane.high),
+        "mid_low": _mid(pane.low),
+        "mid_close": _mid(pane.close.bid + pane.close.ask) if pane.close else None,
+        "weighted_mid_close": weighted_mid(pane.close) if pane.close else None,
+        "spread_bp_mean": _mean(pane.times[p.TIME_SPREAD], valid, RATIO_UNIT),
+    }
+    _add_imbalances(record, pane, valid)
+    _add_depths(record, pane, valid, usd_unit)
+    _add_flow(record, pane, usd_unit, has_book=valid > 0)
+    _add_trades(record, pane, usd_unit)
+    _add_context(record, pane, linear)
+    record["status"] = _status(pane, valid == length)
+    record["coverage"] = valid / length
+    record["gaps"] = counts[p.COUNT_GAPS]
+    record["reconnects"] = counts[p.COUNT_RECONNECTS]
+    record["late_trades"] = counts[p.COUNT_LATE_TRADES]
+    return record
+
+
+def weighted_mid(state: Snapshot) -> float:
+    """Return the mid weighted by the other side's size: a heavy bid pulls it up."""
+    weighted = state.ask * state.bid_size + state.bid * state.ask_size
+    return weighted / ((state.bid_size + state.ask_size) * UNIT)
+
+
+def open_interest_usd(
+    open_interest: float | None, mark_price: float | None, *, linear: bool
+) -> float | None:
+    """Return open interest in USD: as given if inverse, times the mark price if linear."""
+    if open_interest is None or not linear:
+        return open_interest
+    if mark_price is None:
+        return None
+    return float(Fraction(repr(open_interest)) * Fraction(repr(mark_price)))
+
+
+def _mid(twice_mid: int | None) -> float | None:
+    return None if twice_mid is None else twice_mid / (2 * UNIT)
+
+
+def _mean(total: int, weight: int, unit: int) -> float | None:
+    return total / (weight * unit) if weight else None
+
+
+def _add_imbalances(record: dict[str, Value], pane: Pane, valid: int) -> None:
+    measured = pane.counts[p.COUNT_MEASURED]
+    for place, levels in enumerate(LEVELS):
+        record[f"imbalance_{levels}_last"] = (
+            imbalance(*pane.close.sums[place]) if pane.close else None
+        )
+        record[f"imbalance_{levels}_mean"] = _mean(
+            pane.times[p.TIME_LEVELS + place], valid, RATIO_UNIT
+        )
+        record[f"imbalance_{levels}_event_mean"] = _mean(pane.events[place], measured, RATIO_UNIT)
+    for place, band in enumerate(BANDS_BP):
+        sums = pane.close.sums[len(LEVELS) + place] if pane.close else (0, 0)
+        record[f"imbalance_{band}bp_last"] = imbalance(*sums)
+        record[f"imbalance_{band}bp_mean"] = _mean(
+            pane.times[p.TIME_BANDS + place], pane.times[p.TIME_BANDS_VALID + place], RATIO_UNIT
+        )
+
+
+def _add_depths(record: dict[str, Value], pane: Pane, valid: int, usd_unit: int) -> None:
+    names = [str(levels) for levels in LEVELS] + [f"{band}bp" for band in BANDS_BP]
+    for place, name in enumerate(names):
+        for side, side_name in enumerate(("bid", "ask")):
+            record[f"{side_name}_depth_{name}_usd_mean"] = _mean(
+                pane.times[p.TIME_USD + 2 * place + side], valid, usd_unit
+            )
+
+
+def _add_flow(record: dict[str, Value], pane: Pane, usd_unit: int, *, has_book: bool) -> None:
+    depth = pane.events[p.EVENT_DEPTH_USD]
+    measured = pane.counts[p.COUNT_MEASURED]
+    if not has_book:
+        record |= dict.fromkeys(("ofi_usd", "ofi_levels_usd", "ofi_normalised", "ofi_integrated"))
+        return
+    record["ofi_usd"] = pane.flow[0] / usd_unit
+    record["ofi_levels_usd"] = [flow / usd_unit for flow in pane.flow]
+    if measured and depth:
+        # Q = depth/(2·N·M): one common divisor for all levels keeps their proportions.
+        scale = 2 * measured * FLOW_LEVELS
+        record["ofi_normalised"] = [flow * scale / depth for flow in pane.flow]
+        record["ofi_integrated"] = sum(pane.flow) * scale / (depth * FLOW_LEVELS)
+    else:
+        record["ofi_normalised"] = record["ofi_integrated"] = None
+
+
+def _add_trades(record: dict[str, Value], pane: Pane, usd_unit: int) -> None:
+    buy, sell = pane.traded[p.BUY_USD], pane.traded[p.SELL_USD]
+    record["buy_usd"] = buy / usd_unit
+    record["sell_usd"] = sell / usd_unit
+    record["trade_flow_usd"] = (buy - sell) / usd_unit
+    record["trade_flow_ratio"] = (buy - sell) / (buy + sell) if buy + sell else None
+
+
+def _add_context(record: dict[str, Value], pane: Pane, linear: bool) -> None:
+    ticker = pane.ticker
+    record["mark_price"] = ticker.mark_price if ticker else None
+    record["index_price"] = ticker.index_price if ticker else None
+    record["funding_8h"] = ticker.funding_8h if ticker else None
+    record["open_interest_usd"] = (
+        open_interest_usd(ticker.open_interest, ticker.mark_price, linear=linear)
+        if ticker
+        else None
+    )
+
+
+def _status(pane: Pane, whole: bool) -> str:
+    if pane.flags & p.FLAG_GAP:
+        return "gap"
+    if pane.flags & p.FLAG_RECONNECT:
+        return "reconnect"
+    if pane.flags & p.FLAG_STALE:
+        return "stale"
+    return "complete" if whole else "partial"
