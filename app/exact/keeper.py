@@ -1,0 +1,297 @@
+"""The states of an agent's input partitions: in memory, checkpointed, and as of a known position.
+
+The position of a partition is the offset wanted next. Only that offset is applied; a lower one is
+included already, a higher one means that something was not delivered and is read again. What is
+committed to Kafka is this position, and only after the states that include it are in the changelog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from faust.types import TP, AppT, EventT
+
+from app.exact.record import BadRecord, position_of
+from app.exact.store import StateStore, StateTable
+
+log = logging.getLogger("steelyard.keeper")
+
+S = TypeVar("S")
+
+REREAD_INTERVAL_S: Final = 1.0
+"""At most so often is the same position of a partition read again."""
+MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
+"""A larger state is not sent: the topic would refuse it, which would stop the worker."""
+
+
+class Codec(Protocol[S]):
+    """How a state becomes a record."""
+
+    def load(self, key: bytes, record: bytes) -> S:
+        """Return the state of a record; raise BadRecord."""
+
+    def rebase(self, state: S, position: int) -> None:
+        """Let a state that belonged to another input begin at a position of this one."""
+
+    def dump(self, key: bytes, state: S, position: int) -> bytes | None:
+        """Return the record of a state, None to delete it; raise ValueError if it is broken."""
+
+
+@dataclass(slots=True)
+class Partition(Generic[S]):
+    """What is held of one input partition."""
+
+    number: int
+    position: int
+    states: dict[bytes, S] = field(default_factory=dict)
+    dirty: set[bytes] = field(default_factory=set)
+    sent: list[Awaitable[Any]] = field(default_factory=list)
+    """Records that were sent because of the input, which a checkpoint waits for."""
+    changelog_next: int = 0
+    """The changelog offset that the next write will get, as long as nobody else writes."""
+    is_alone: bool = True
+    """Whether every record of the changelog since the take-over was written here."""
+    is_fenced: bool = False
+    reread_from: int | None = None
+    reread_at: float = 0.0
+    checkpointed_at: float = 0.0
+
+
+class StateKeeper(Generic[S]):
+    """Holds the states for one agent: `topic` is its input, `table` where they are kept."""
+
+    def __init__(
+        self,
+        app: AppT,
+        topic: str,
+        table: StateTable,
+        codec: Codec[S],
+        *,
+        interval_s: float = 0.0,
+        is_lazy: bool = False,
+    ) -> None:
+        self.app = app
+        self.topic = topic
+        self.table = table
+        self.codec = codec
+        self.interval_s = interval_s
+        """Least time between two checkpoints of a partition, beyond the commit interval."""
+        self.is_lazy = is_lazy
+        """States are read when they are asked for, and leave memory when they are written."""
+        self.partitions: dict[int, Partition[S]] = {}
+        self.on_settled: list[Callable[[], None]] = []
+        self._checkpointing = asyncio.Lock()
+
+    # For the agent
+
+    def accept(self, event: EventT) -> Partition[S] | None:
+        """Return the partition to which an event is to be applied now; None: it is not."""
+        message = event.message
+        partition = self.partitions.get(message.partition)
+        if partition is None or message.offset < partition.position:
+            return None
+        if message.offset > partition.position:
+            now = time.monotonic()
+            if now - partition.reread_at >= REREAD_INTERVAL_S:
+                partition.reread_at = now
+                partition.reread_from = partition.position
+                log.info(
+                    "%s-%d: wanted offset %d, was given %d; reading again",
+                    self.topic,
+                    message.partition,
+                    partition.position,
+                    message.offset,
+                )
+            return None
+        return partition
+
+    def state(self, partition: Partition[S], key: bytes) -> S | None:
+        """Return the state of a key, from memory or from the table."""
+        state = partition.states.get(key)
+        if state is None and self.is_lazy and key not in partition.dirty:
+            record = self._store.get_record(partition.number, key)
+            if record is not None:
+                state = self._load(key, record)
+                if state is not None:
+                    partition.states[key] = state
+        return state
+
+    def peek(self, number: int, key: bytes) -> S | None:
+        """Return the state of a key of an owned partition, to be read only."""
+        partition = self.partitions.get(number)
+        if partition is None:
+            return None
+        if key in partition.states or not self.is_lazy or key in partition.dirty:
+            return partition.states.get(key)
+        record = self._store.get_record(number, key)
+        return None if record is None else self._load(key, record)
+
+    # For the consumer
+
+    def wants(self, tp: TP) -> bool:
+        """Whether a partition of the input is meant."""
+        return bool(tp.topic == self.topic)
+
+    def rereads(self) -> dict[TP, int]:
+        """Return the positions to be read again, by partition, until `reread_done`."""
+        return {
+            TP(self.topic, number): partition.reread_from
+            for number, partition in self.partitions.items()
+            if partition.reread_from is not None
+        }
+
+    def reread_done(self, tp: TP) -> None:
+        """The consumer stands at the wanted position again."""
+        partition = self.partitions.get(tp.partition)
+        if partition is not None:
+            partition.reread_from = None
+
+    def committable(self, tp: TP, *, force: bool) -> int | None:
+        """Return the position to commit, if a checkpoint is due or must be."""
+        partition = self.partitions.get(tp.partition)
+        if partition is None or partition.is_fenced:
+            return None
+        if not force and time.monotonic() - partition.checkpointed_at < self.interval_s:
+            return None
+        return partition.position
+
+    def fence(self, tp: TP) -> None:
+        """A commit was refused: the partition may have another owner, so nothing more is written.
+
+        The rebalance that is under way drops the partition or, if it stays, begins it anew.
+        """
+        partition = self.partitions.get(tp.partition)
+        if partition is not None:
+            partition.is_fenced = True
+
+    def begin(self, number: int, position: int, first: int, end: int) -> None:
+        """Take over a partition whose table has been recovered, at the position committed.
+
+        If a state can't be read, the partition is begun at `first`, the earliest offset that there
+        is: the keys that have a state skip what theirs includes, the others are computed again.
+        A state that includes more than there is, beyond `end`, is of a topic that was deleted: what
+        comes now is all new to it.
+        """
+        if number in self.partitions:
+            return
+        store = self._store
+        persisted = store.persisted_offset(self._changelog(number))
+        partition: Partition[S] = Partition(
+            number, position, changelog_next=0 if persisted is None else persisted + 1
+        )
+        if not self.is_lazy:
+            for key, record in store.records(number):
+                state = self._load(key, record)
+                if state is None:
+                    partition.position = first
+                    continue
+                partition.states[key] = state
+                if position_of(record) > end:
+                    self.codec.rebase(state, first)
+        overtaken = store.overtaken.pop(number, set())
+        if overtaken:
+            log.warning(
+                "%s-%d: another worker wrote %d records late; they are written again",
+                self.table.name,
+                number,
+                len(overtaken),
+            )
+            for key in overtaken:
+                self.state(partition, key)
+            partition.dirty |= overtaken & partition.states.keys()
+        self.partitions[number] = partition
+
+    def _load(self, key: bytes, record: bytes) -> S | None:
+        try:
+            return self.codec.load(key, record)
+        except BadRecord as error:
+            log.warning("%s: %r is computed anew: %s", self.table.name, key, error)
+            return None
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forget partitions that were given up."""
+        for number in numbers:
+            self.partitions.pop(number, None)
+
+    def settled(self) -> None:
+        """Tell who asked that the partitions held are those of a new assignment."""
+        for callback in self.on_settled:
+            callback()
+
+    async def checkpoint(self, number: int) -> None:
+        """Write the dirty states of a partition and wait until Kafka has them.
+
+        Raises whatever the producer raised: the position must then not be committed.
+        """
+        async with self._checkpointing:
+            partition = self.partitions.get(number)
+            if partition is None:
+                return
+            partition.checkpointed_at = time.monotonic()
+            sent, partition.sent = partition.sent, []
+            dirty, partition.dirty = partition.dirty, set()
+            try:
+                records = self._records(partition, dirty)
+                await asyncio.gather(*sent)
+                if records:
+                    await self._write(partition, records)
+                if self.is_lazy:
+                    for key in dirty - partition.dirty:
+                        partition.states.pop(key, None)
+            except BaseException:
+                partition.dirty |= dirty
+                partition.sent = sent + partition.sent
+                raise
+
+    def _records(self, partition: Partition[S], keys: set[bytes]) -> dict[bytes, bytes | None]:
+        records: dict[bytes, bytes | None] = {}
+        for key in sorted(keys):
+            state = partition.states.get(key)
+            record = None if state is None else self.codec.dump(key, state, partition.position)
+            if record is not None and len(record) > MAX_RECORD_BYTES:
+                raise ValueError(
+                    f"the state of {key!r} has {len(record)} bytes, more than {MAX_RECORD_BYTES}"
+                )
+            records[key] = record
+        return records
+
+    async def _write(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
+        tp = self._changelog(partition.number)
+        futures = [
+            await self.app.producer.send(tp.topic, key, record, tp.partition, None, None)
+            for key, record in records.items()
+        ]
+        acknowledged = await asyncio.gather(*futures)
+        offsets = [metadata.offset for metadata in acknowledged]
+        expected = partition.changelog_next
+        is_contiguous = sorted(offsets) == list(range(expected, expected + len(offsets)))
+        partition.is_alone &= is_contiguous
+        partition.changelog_next = max(offsets) + 1
+        # Records that were not read here lie before ours: the next recovery has to begin with
+        # them, so the persisted offset stays where it is.
+        self._store.put_acknowledged(tp, records, max(offsets) if partition.is_alone else None)
+        if not is_contiguous:
+            # Only the owner writes to the changelog. Somebody else did: a worker that was paused
+            # and does not know yet, or we are that worker. The commit that follows tells: if it is
+            # refused, nothing more is written; if not, writing every state again makes ours the
+            # last of each key.
+            partition.dirty |= partition.states.keys()
+            log.warning(
+                "%s-%d: another worker wrote to the changelog; writing all %d states again",
+                self.table.name,
+                partition.number,
+                len(partition.states),
+            )
+
+    @property
+    def _store(self) -> StateStore:
+        store: StateStore = self.table.data
+        return store
+
+    def _changelog(self, number: int) -> TP:
+        return TP(self.table.changelog_topic.get_topic_name(), number)

@@ -1,0 +1,150 @@
+"""A table whose records carry their position, in a RocksDB that is never ahead of its changelog.
+
+Two rules differ from Faust's own store:
+
+- A value and the changelog offset that it has are written together, in one batch, after Kafka has
+  acknowledged it. Faust writes the value first and the offset later, so that a crash in between
+  leaves a database ahead of the changelog (F5 in docs/exactness.md).
+- Of two records of a key the one with the higher position wins, whatever their order in the
+  changelog: a worker that was paused, lost its partitions and woke up may have written one late.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import faust
+import rocksdict
+from faust.stores import rocksdb
+from faust.types import TP, EventT
+from yarl import URL
+
+from app.exact.record import BadRecord, position_of
+
+log = logging.getLogger("steelyard.store")
+
+BLOCK_CACHE_BYTES = 4 * 1024 * 1024
+"""Per partition; Faust's default is 2 GiB per table and partition."""
+WRITE_BUFFER_BYTES = 4 * 1024 * 1024
+MAX_WRITE_BUFFERS = 2
+STORE_OPTIONS = {
+    "driver": "rocksdict",
+    "block_cache_size": BLOCK_CACHE_BYTES,
+    "block_cache_compressed_size": BLOCK_CACHE_BYTES,
+    "write_buffer_size": WRITE_BUFFER_BYTES,
+    "max_write_buffer_number": MAX_WRITE_BUFFERS,
+}
+
+
+class StoreLocked(RuntimeError):
+    """Another process holds the database of a partition."""
+
+
+class StateStore(rocksdb.Store):  # type: ignore[misc]
+    """RocksDB store of state records, one database a partition."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.overtaken: dict[int, set[bytes]] = {}
+        """By partition: keys of which recovery met an older record after a newer one."""
+
+    def get_record(self, partition: int, key: bytes) -> bytes | None:
+        """Return the record of a key."""
+        value: bytes | None = self._db_for_partition(partition).get(key)
+        return value
+
+    def records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over all records of a partition."""
+        yield from self._visible_items(self._db_for_partition(partition))
+
+    def put_acknowledged(
+        self, tp: TP, records: Mapping[bytes, bytes | None], offset: int | None
+    ) -> None:
+        """Write records that Kafka has acknowledged, with the changelog offset they reach.
+
+        `offset` is None if the changelog holds records before it that have not been read here:
+        the persisted offset then stays, so that the next recovery reads them.
+        """
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for key, record in records.items():
+            if record is None:
+                batch.delete(key)
+            else:
+                batch.put(key, record)
+        if offset is not None:
+            batch.put(self.offset_key, str(offset).encode())
+        self._db_for_partition(tp.partition).write(batch)
+
+    def apply_changelog_batch(
+        self,
+        batch: Iterable[EventT],
+        to_key: Callable[[Any], Any],
+        to_value: Callable[[Any], Any],
+    ) -> None:
+        """Take records of the changelog: of each key the one with the highest position."""
+        newest: dict[tuple[int, bytes], bytes | None] = {}
+        offsets: dict[TP, int] = {}
+        for event in batch:
+            message = event.message
+            offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
+            where = message.partition, message.key
+            known = newest[where] if where in newest else self.get_record(*where)
+            if self._is_overtaken(message.value, known):
+                self.overtaken.setdefault(message.partition, set()).add(message.key)
+                newest[where] = known
+            else:
+                newest[where] = message.value
+        by_partition: dict[int, dict[bytes, bytes | None]] = {}
+        for (partition, key), record in newest.items():
+            by_partition.setdefault(partition, {})[key] = record
+        for tp, offset in offsets.items():
+            self.put_acknowledged(tp, by_partition.get(tp.partition, {}), offset)
+
+    def _is_overtaken(self, record: bytes | None, known: bytes | None) -> bool:
+        if record is None or known is None:
+            return False
+        try:
+            return position_of(record) < position_of(known)
+        except BadRecord as error:
+            log.warning("a record of %s is unreadable: %s", self.table_name, error)
+            return False
+
+    def _open_for_partition(self, partition: int) -> Any:
+        """Open a partition's database; drop it for recovery if it is damaged."""
+        try:
+            database = super()._open_for_partition(partition)
+            for _ in self._visible_items(database):  # reads every block, so checks every checksum
+                pass
+        except Exception as error:
+            path = self.partition_path(partition)
+            text = str(error)
+            if "lock" in text.lower() and "checksum" not in text:
+                raise StoreLocked(
+                    f"{path} is held by another process: give each worker a name of its own "
+                    "(STEELYARD_WORKER_NAME), or stop the other one"
+                ) from error
+            if "No space left" in text:
+                raise
+            log.warning("%s is damaged (%s): dropped, to be rebuilt from the changelog", path, text)
+            shutil.rmtree(path, ignore_errors=True)
+            return super()._open_for_partition(partition)
+        return database
+
+
+class StateTable(faust.Table):  # type: ignore[misc]
+    """A table of state records; written by a StateKeeper, read by views."""
+
+    def _new_store(self) -> StateStore:
+        return StateStore(
+            URL("rocksdb:"),
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=self.key_type,
+            value_type=self.value_type,
+            loop=self.loop,
+            options=STORE_OPTIONS,
+        )

@@ -1,0 +1,182 @@
+"""Faust's aiokafka transport, made exact for the topics of the state keepers.
+
+Plugged in by `app.transport = ExactTransport(…)`. Everything here overrides a named method of
+faust-streaming 0.15.3; the reasons, F1 to F20, are in docs/exactness.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from app.exact.keeper import StateKeeper
+
+log = logging.getLogger("steelyard.consumer")
+
+COMMIT_BEFORE_REVOKE_S: Final = 5.0
+"""Partitions are given up after this, committed or not: what was not committed is replayed."""
+
+
+class ExactConsumer(driver.Consumer):  # type: ignore[misc]
+    """A consumer whose commit is the processor's own position."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._forces_commit = False
+
+    @property
+    def keepers(self) -> list[StateKeeper[Any]]:
+        """The keepers of the app, whose topics are consumed exactly."""
+        keepers: list[StateKeeper[Any]] = self.app.keepers
+        return keepers
+
+    def _keeper(self, tp: TP) -> StateKeeper[Any] | None:
+        for keeper in self.keepers:
+            if keeper.wants(tp):
+                return keeper
+        return None
+
+    # Positions
+
+    async def perform_seek(self) -> None:
+        """Seek to what is committed or, where nothing is, to the beginning (F1).
+
+        Faust leaves a partition without a commit where the fetcher happens to stand. A position
+        that retention has overtaken is moved to the first offset there is.
+        """
+        await super().perform_seek()
+        mine = [tp for tp in self.assignment() if self._keeper(tp) is not None]
+        if not mine:
+            return
+        earliest = await self.earliest_offsets(*mine)
+        ends = await self.highwaters(*mine)
+        seeks: dict[TP, int] = {}
+        for tp in mine:
+            keeper = self._keeper(tp)
+            assert keeper is not None
+            committed = self._committed_offset[tp]
+            first = earliest.get(tp) or 0
+            end = ends.get(tp) or 0
+            position = max(committed or 0, first)
+            if committed is not None and committed < first:
+                log.warning(
+                    "%s-%d: committed %d, but the topic begins at %d: %d records expired unread",
+                    tp.topic,
+                    tp.partition,
+                    committed,
+                    first,
+                    first - committed,
+                )
+            if position > end:
+                log.warning(
+                    "%s-%d: committed %d, but the topic ends at %d: it was made anew",
+                    tp.topic,
+                    tp.partition,
+                    position,
+                    end,
+                )
+                position = first
+            keeper.begin(tp.partition, position, first, end)
+            seeks[tp] = keeper.partitions[tp.partition].position
+        await self.seek_wait(seeks)
+        for keeper in self.keepers:
+            keeper.settled()
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
+        """Fetch; between two fetches, and only there, go back to what was not delivered.
+
+        A seek while a fetched batch is being iterated is undone by the rest of that batch.
+        """
+        await self._reread()
+        async for tp, message in super().getmany(timeout):
+            keeper = self._keeper(tp)
+            if keeper is not None and tp in keeper.rereads():
+                continue
+            yield tp, message
+
+    async def _reread(self) -> None:
+        assigned = self.assignment()
+        for keeper in self.keepers:
+            seeks = {tp: offset for tp, offset in keeper.rereads().items() if tp in assigned}
+            if seeks and self.flow_active:
+                await self.seek_wait(seeks)
+                for tp in seeks:
+                    keeper.reread_done(tp)
+
+    # Commits
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        for tp in super()._filter_tps_with_pending_acks(topics):
+            if self._keeper(tp) is None:
+                yield tp
+        for keeper in self.keepers:
+            for number in keeper.partitions:
+                yield TP(keeper.topic, number)
+
+    def _filter_committable_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        offsets: dict[TP, int] = {}
+        others = []
+        for tp in tps:
+            keeper = self._keeper(tp)
+            if keeper is None:
+                others.append(tp)
+                continue
+            position = keeper.committable(tp, force=self._forces_commit)
+            if position is not None and position != self._committed_offset[tp]:
+                offsets[tp] = position
+        offsets.update(super()._filter_committable_offsets(others))
+        return offsets
+
+    async def _handle_attached(self, commit_offsets: Mapping[TP, int]) -> None:
+        for tp in commit_offsets:
+            keeper = self._keeper(tp)
+            if keeper is not None:
+                await keeper.checkpoint(tp.partition)
+        await super()._handle_attached(commit_offsets)
+
+    async def _commit_offsets(
+        self, offsets: Mapping[TP, int], start_new_transaction: bool = True
+    ) -> bool:
+        did_commit: bool = await super()._commit_offsets(offsets, start_new_transaction)
+        if not did_commit:
+            for tp in offsets:
+                keeper = self._keeper(tp)
+                if keeper is not None:
+                    keeper.fence(tp)
+        return did_commit
+
+    # Giving up partitions
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Checkpoint and commit before partitions are given up (F2); then forget their states."""
+        self.stop_flow()
+        await self.final_commit()
+        await super().on_partitions_revoked(revoked)
+        for keeper in self.keepers:
+            keeper.drop([tp.partition for tp in revoked if keeper.wants(tp)])
+
+    async def on_stop(self) -> None:
+        """Checkpoint and commit a last time, bounded in time (F14)."""
+        await self.final_commit()
+        await super().on_stop()
+
+    async def final_commit(self) -> None:
+        """Commit everything that was processed, whatever its interval; give up after a while."""
+        self._forces_commit = True
+        try:
+            await asyncio.wait_for(self.force_commit(), COMMIT_BEFORE_REVOKE_S)
+        except TimeoutError:
+            log.warning("the last commit did not get through: what follows it will be replayed")
+        finally:
+            self._forces_commit = False
+
+
+class ExactTransport(driver.Transport):  # type: ignore[misc]
+    """Creates exact consumers."""
+
+    Consumer = ExactConsumer
