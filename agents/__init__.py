@@ -1,0 +1,1 @@
+"""Agents are short and alike: read, call, match, write. They do not calculate."""

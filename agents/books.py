@@ -1,0 +1,114 @@
+"""feed → books: applies frames to the state of their instrument and publishes what closes.
+
+in   feed       frames, key instrument
+out  windows    one record per closed window, key instrument
+     refused    what was not understood, key instrument
+     control    requests for a new snapshot, key instrument
+state           table `books`, one record per instrument
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from faust.types import EventT
+
+from app.exact.keeper import Partition
+from app.processor import Outcome, Processor
+from app.worker import Steelyard
+from models.control import ResyncRequest, encode_resync
+from models.frame import Frame, decode_frame
+from models.refused import refused_record
+from models.window import encode_window
+
+log = logging.getLogger("steelyard.books")
+
+
+def register(app: Steelyard) -> None:
+    """Add the agent to the app."""
+    keeper = app.shared.books
+    windows, refused, control = (app.topic_name(n) for n in ("windows", "refused", "control"))
+
+    @app.agent(app.raw_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
+    async def books(stream: Any) -> None:
+        async for event in stream.events():
+            partition = keeper.accept(event)
+            if partition is not None:
+                await take(partition, event)
+                partition.position = event.message.offset + 1
+
+    async def take(partition: Partition[Processor], event: EventT) -> None:
+        offset = event.message.offset
+        try:
+            frame = decode_frame(event.value or b"")
+        except ValueError as error:
+            await send(partition, refused, event.key, poison(event, str(error)))
+            return
+        if frame.sequence:
+            state = partition.states.get(frame.instrument.encode())
+            if state is None:
+                state = Processor(frame.instrument, app.shared.rules)
+                partition.states[frame.instrument.encode()] = state
+            states = [state]
+        else:
+            states = list(partition.states.values())
+        for state in states:
+            if state.position <= offset:
+                await publish(partition, event, frame, state, state.feed(frame))
+                state.position = offset + 1
+                partition.dirty.add(state.name.encode())
+        app.shared.heard(partition.number, frame)
+
+    async def publish(
+        partition: Partition[Processor],
+        event: EventT,
+        frame: Frame,
+        state: Processor,
+        outcome: Outcome,
+    ) -> None:
+        key = state.name.encode()
+        for record in outcome.windows:
+            await send(partition, windows, key, encode_window(record))
+            app.shared.closed(state.name, record)
+        for place, reason, message in outcome.refused:
+            value = refused_record(
+                reason=reason,
+                instrument=state.name,
+                session=frame.session,
+                topic=event.message.topic,
+                partition=event.message.partition,
+                offset=event.message.offset,
+                place=place,
+                message=message,
+            )
+            await send(partition, refused, key, value)
+        if outcome.needs_resync:
+            log.warning("%s does not follow: asking for a snapshot", state.name)
+            request = ResyncRequest(instrument=state.name, session=frame.session)
+            await send(partition, control, key, encode_resync(request))
+
+    async def send(
+        partition: Partition[Processor], topic: str, key: bytes | None, value: bytes
+    ) -> None:
+        future = await app.producer.send(topic, key, value, partition.number, None, None)
+        partition.sent.append(future)
+
+    def poison(event: EventT, reason: str) -> bytes:
+        log.warning(
+            "%s-%d, offset %d: %s",
+            event.message.topic,
+            event.message.partition,
+            event.message.offset,
+            reason,
+        )
+        return refused_record(
+            reason=reason,
+            instrument=(event.key or b"").decode("utf-8", "replace"),
+            session="",
+            topic=event.message.topic,
+            partition=event.message.partition,
+            offset=event.message.offset,
+            place=0,
+            message=event.value or b"",
+        )

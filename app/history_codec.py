@@ -1,0 +1,59 @@
+"""History is kept in chunks of consecutive windows, one record of the table `history` a chunk.
+
+The key is `instrument|length in ms|number of the chunk`; the number is that of all windows since
+the epoch divided by the chunk's size, so a window's chunk follows from its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from app.exact.record import BadRecord, pack, unpack
+
+VERSION: Final = 1
+CHUNK_WINDOWS: Final = 60
+
+Chunk = dict[int, bytes]
+"""By start in ms: the window's JSON as it was published."""
+
+
+class HistoryCodec:
+    """Records of chunks."""
+
+    def load(self, key: bytes, record: bytes) -> Chunk:
+        """Return the chunk of a record; raise BadRecord."""
+        _, payload = unpack(record, VERSION)
+        try:
+            return msgspec.msgpack.decode(payload, type=dict[int, bytes])
+        except msgspec.MsgspecError as error:
+            raise BadRecord(f"not a chunk of windows: {error}") from error
+
+    def rebase(self, state: Chunk, position: int) -> None:
+        """Do nothing: a chunk holds windows, whatever the offset they came from."""
+
+    def dump(self, key: bytes, state: Chunk, position: int) -> bytes:
+        """Return the record of a chunk."""
+        return pack(VERSION, position, msgspec.msgpack.encode(dict(sorted(state.items()))))
+
+
+def chunk_number(start_ms: int, length_ms: int) -> int:
+    """Return the number of the chunk that a window belongs to."""
+    return start_ms // (length_ms * CHUNK_WINDOWS)
+
+
+def chunk_key(instrument: str, length_ms: int, number: int) -> bytes:
+    """Return the key of a chunk."""
+    return f"{instrument}|{length_ms}|{number}".encode()
+
+
+def chunks_kept(windows: int) -> int:
+    """Return how many chunks hold at least so many windows, whatever their place in a chunk."""
+    return -(-windows // CHUNK_WINDOWS) + 1
+
+
+def newest_first(newest: int, kept: int) -> Iterator[int]:
+    """Iterate over the numbers of the chunks that are kept, the newest first."""
+    return iter(range(newest, max(-1, newest - kept), -1))

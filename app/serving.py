@@ -1,0 +1,78 @@
+"""What the views read: the current states, the owned books, the history. Agents write it.
+
+Ages are judged here, at the moment of the question and by the wall clock, because an answer must
+not say `live` when nothing has been heard for a while.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from models.live import LiveState
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds the book and the history of an instrument."""
+
+    partition: int
+    url: str | None
+    """Base URL of the owning worker's views; None if it is this worker, "" if nobody is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookView:
+    """An owned book: levels best first as (price, size)."""
+
+    state: LiveState
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    bid_levels: int
+    """Levels that the whole side has, of which at most the depth asked for is given."""
+    ask_levels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this worker does its work; `reasons` says why not, `details` how it stands."""
+
+    ready: bool
+    reasons: list[str]
+    details: dict[str, Any]
+
+
+class Serving(Protocol):
+    """The read side of a worker."""
+
+    worker: str
+    lengths_ms: tuple[int, ...]
+    stale_after_ms: int
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any instrument comes from a simulated venue."""
+
+    def now_ms(self) -> int:
+        """Return the wall clock, ms since the epoch."""
+
+    def states(self) -> dict[str, LiveState]:
+        """Return the last known state of every instrument, wherever it is owned."""
+
+    def status_of(self, state: LiveState) -> str:
+        """Return the word an answer carries now: the state's own, or `stale` if it is too old."""
+
+    def owner(self, instrument: str) -> Owner:
+        """Return who owns an instrument."""
+
+    def book(self, instrument: str, depth: int) -> BookView | None:
+        """Return an owned book, or None if this worker does not hold it."""
+
+    def windows(
+        self, instrument: str, length_ms: int, from_ms: int, to_ms: int, limit: int
+    ) -> list[bytes]:
+        """Return owned windows as their JSON, by start, with from_ms ≤ start < to_ms; the last
+        `limit` of them if there are more."""
+
+    def readiness(self) -> Readiness:
+        """Return whether this worker does its work."""

@@ -1,0 +1,303 @@
+"""The state of a worker: what agents write and views read. The Faust side of app/serving.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from aiokafka.partitioner import murmur2
+from faust.types import TP
+
+from app.books_codec import BooksCodec
+from app.exact.keeper import StateKeeper
+from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
+from app.processor import Processor, Rules
+from app.serving import BookView, Owner, Readiness
+from models.frame import Frame
+from models.live import LiveRecord, LiveState, decode_live
+from orderbook.imbalance import imbalance
+from orderbook.units import RATIO_UNIT, UNIT
+from orderbook.window import open_interest_usd, weighted_mid
+
+if TYPE_CHECKING:
+    from app.ingest import Ingest
+    from app.worker import Steelyard
+
+HISTORY_CHECKPOINT_S: Final = 10.0
+WHOLE_LIVE_S: Final = 10.0
+"""So often all states of a partition are written to `live`, so that what is gone disappears."""
+
+
+class WorkerState:
+    """Books and history of the partitions owned here, and the latest of everything."""
+
+    def __init__(self, app: Steelyard) -> None:
+        configured = app.options
+        self.app = app
+        self.worker = configured.worker_name
+        self.lengths_ms = configured.windows
+        self.stale_after_ms = configured.stale_after_ms
+        self.rules = Rules(configured.windows, configured.trade_grace_ms, configured.stale_after_ms)
+        self.books: StateKeeper[Processor] = StateKeeper(
+            app, app.topic_name("feed"), app.state_table("books"), BooksCodec(self.rules)
+        )
+        self.history: StateKeeper[Chunk] = StateKeeper(
+            app,
+            app.topic_name("windows"),
+            app.state_table("history"),
+            HistoryCodec(),
+            interval_s=HISTORY_CHECKPOINT_S,
+            is_lazy=True,
+        )
+        app.keepers += [self.books, self.history]
+        self.latest = app.raw_table("latest", is_global=True)
+        self._windows: dict[str, dict[str, Any]] = {}
+        self._changed: dict[int, set[str]] = {}
+        self._heard_ms: dict[int, int] = {}
+        self._whole_at: dict[int, float] = {}
+        self._decoded: dict[bytes, tuple[bytes, LiveRecord]] = {}
+        self._newest: dict[tuple[str, int], int] = {}
+        """By instrument and length: start of the newest window in the history."""
+        self.books.on_settled.append(self._forget_partitions)
+        self.ingest: Ingest | None = None
+        """The service that holds the socket, where this worker ingests."""
+
+    # Agents write
+
+    def heard(self, partition: int, frame: Frame) -> None:
+        """Note what a frame was about, for the next live record."""
+        received_ms = max((item.received_ns for item in frame.items), default=0) // 1_000_000
+        self._heard_ms[partition] = max(received_ms, self._heard_ms.get(partition, 0))
+        if frame.sequence:
+            self._changed.setdefault(partition, set()).add(frame.instrument)
+
+    def closed(self, instrument: str, record: dict[str, Any]) -> None:
+        """Note a closed window; the shortest length is part of the live state."""
+        if record["length_ms"] == self.lengths_ms[0]:
+            self._windows[instrument] = record
+            self._changed.setdefault(self.partition_of(instrument), set()).add(instrument)
+
+    def saw_window(self, instrument: str, length_ms: int, start_ms: int) -> None:
+        """Note a window of the history."""
+        key = instrument, length_ms
+        self._newest[key] = max(start_ms, self._newest.get(key, start_ms))
+
+    def changed_states(self) -> Iterator[LiveRecord]:
+        """Yield a live record for each owned partition of which something was heard."""
+        now = time.monotonic()
+        for number, partition in list(self.books.partitions.items()):
+            heard_ms = self._heard_ms.pop(number, None)
+            changed = self._changed.pop(number, set())
+            whole = now - self._whole_at.get(number, 0.0) >= WHOLE_LIVE_S
+            if heard_ms is None and not changed and not whole:
+                continue
+            if whole:
+                self._whole_at[number] = now
+            states = [
+                state for state in partition.states.values() if whole or state.name in changed
+            ]
+            heard_ms = heard_ms or max((s.received_ns for s in states), default=0) // 1_000_000
+            yield LiveRecord(
+                partition=number,
+                worker=self.worker,
+                published_ms=self.now_ms(),
+                heard_ms=heard_ms,
+                whole=whole,
+                states={state.name: self.live_state(state, number) for state in states},
+            )
+
+    def live_state(self, state: Processor, partition: int) -> LiveState:
+        """Return the current state of an owned instrument."""
+        instrument, counts = state.instrument, state.counts
+        book, measured = instrument.book, instrument.state()
+        live = LiveState(
+            instrument=state.name,
+            channel=instrument.channel,
+            status=state.status,
+            simulated=state.is_simulated,
+            worker=state.worker,
+            partition=partition,
+            change_id=book.change_id,
+            venue_ts_ms=book.timestamp_ms or None,
+            clock_ms=instrument.clock_ms,
+            received_ms=state.received_ns // 1_000_000,
+            published_ms=self.now_ms(),
+            gaps=counts["gaps"] + counts["gaps_at_ingest"] + counts["crossed"],
+            refused=counts["refused"],
+        )
+        if measured is not None:
+            live.best_bid = measured.bid / UNIT
+            live.best_bid_size = measured.bid_size / UNIT
+            live.best_ask = measured.ask / UNIT
+            live.best_ask_size = measured.ask_size / UNIT
+            live.mid = (measured.bid + measured.ask) / (2 * UNIT)
+            live.weighted_mid = weighted_mid(measured)
+            live.spread_bp = measured.spread_ratio() / RATIO_UNIT
+            sums = measured.sums
+            live.imbalance_1, live.imbalance_5, live.imbalance_10 = (
+                imbalance(*pair) for pair in sums[:3]
+            )
+            live.imbalance_10bp, live.imbalance_25bp, live.imbalance_50bp = (
+                imbalance(*pair) for pair in sums[3:]
+            )
+        ticker = instrument.ticker
+        if ticker is not None:
+            live.mark_price = ticker.mark_price
+            live.index_price = ticker.index_price
+            live.funding_8h = ticker.funding_8h
+            live.open_interest_usd = open_interest_usd(
+                ticker.open_interest, ticker.mark_price, linear=instrument.linear
+            )
+        window = self._windows.get(state.name)
+        if window is not None:
+            live.window_end_ms = window["end_ms"]
+            live.window_length_ms = window["length_ms"]
+            live.ofi_usd = window["ofi_usd"]
+            live.ofi_normalised = (window["ofi_normalised"] or [None])[0]
+            live.trade_flow_usd = window["trade_flow_usd"]
+            live.window_status = window["status"]
+        return live
+
+    def _forget_partitions(self) -> None:
+        owned = self.books.partitions
+        for number in [n for n in self._whole_at if n not in owned]:
+            del self._whole_at[number]
+            self._changed.pop(number, None)
+            self._heard_ms.pop(number, None)
+
+    # Views read
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any instrument comes from a simulated venue."""
+        return any(state.simulated for state in self.states().values())
+
+    def now_ms(self) -> int:
+        """Return the wall clock, ms since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def states(self) -> dict[str, LiveState]:
+        """Return the last known state of every instrument, wherever it is owned."""
+        states: dict[str, LiveState] = {}
+        for record in self._records():
+            states |= record.states
+        return dict(sorted(states.items()))
+
+    def _records(self) -> Iterator[LiveRecord]:
+        for key, value in list(self.latest.items()):
+            known = self._decoded.get(key)
+            if known is None or known[0] is not value:
+                known = self._decoded[key] = (value, decode_live(value))
+            yield known[1]
+
+    def status_of(self, state: LiveState) -> str:
+        """Return the word an answer carries now."""
+        heard_ms = max(
+            (record.heard_ms for record in self._records() if record.partition == state.partition),
+            default=0,
+        )
+        if self.now_ms() - max(heard_ms, state.received_ms) <= self.stale_after_ms:
+            return state.status
+        if self.app.rebalancing or self.app.in_recovery:
+            return "recovering"
+        return "stale" if state.status == "live" else state.status
+
+    def partition_of(self, instrument: str) -> int:
+        """Return the partition of an instrument, as Kafka's own partitioner does."""
+        hashed: int = murmur2(instrument.encode()) & 0x7FFFFFFF
+        return hashed % self.app.options.partitions
+
+    def owner(self, instrument: str) -> Owner:
+        """Return who owns an instrument."""
+        partition = self.partition_of(instrument)
+        if partition in self.books.partitions:
+            return Owner(partition, None)
+        topic = self.books.table.changelog_topic.get_topic_name()
+        for url, assigned in self.app.router.tables_metadata().items():
+            if partition in assigned.get(topic, ()):
+                mine = str(self.app.conf.canonical_url).rstrip("/")
+                other = str(url).rstrip("/")
+                return Owner(partition, "" if other == mine else other)
+        return Owner(partition, "")
+
+    def book(self, instrument: str, depth: int) -> BookView | None:
+        """Return an owned book, or None if this worker does not hold it."""
+        partition = self.partition_of(instrument)
+        state = self.books.peek(partition, instrument.encode())
+        if state is None:
+            return None
+        book = state.instrument.book
+        return BookView(
+            state=self.live_state(state, partition),
+            bids=[(price / UNIT, size / UNIT) for price, size in book.bids.top(depth)],
+            asks=[(price / UNIT, size / UNIT) for price, size in book.asks.top(depth)],
+            bid_levels=len(book.bids),
+            ask_levels=len(book.asks),
+        )
+
+    def windows(
+        self, instrument: str, length_ms: int, from_ms: int, to_ms: int, limit: int
+    ) -> list[bytes]:
+        """Return owned windows as their JSON, by start; the last `limit` of the range."""
+        partition = self.partition_of(instrument)
+        kept = chunks_kept(self.app.options.history)
+        last = chunk_number(max(to_ms - 1, 0), length_ms)
+        newest = self._newest.get((instrument, length_ms))
+        if newest is not None:
+            last = min(last, chunk_number(newest, length_ms))
+        first = max(chunk_number(max(from_ms, 0), length_ms), last - kept + 1)
+        found: list[tuple[int, bytes]] = []
+        for number in range(last, first - 1, -1):
+            chunk = self.history.peek(partition, chunk_key(instrument, length_ms, number)) or {}
+            found += [(start, value) for start, value in chunk.items() if from_ms <= start < to_ms]
+            if len(found) >= limit:
+                break
+        return [value for _, value in sorted(found)[-limit:]]
+
+    def readiness(self) -> Readiness:
+        """Return whether this worker does its work."""
+        app = self.app
+        reasons: list[str] = []
+        owned = self.books.partitions
+        if app.rebalancing:
+            reasons.append("partitions are being assigned")
+        elif app.in_recovery:
+            reasons.append("tables are being recovered")
+        assigned = self._assigned_partitions()
+        if assigned - owned.keys():
+            reasons.append(f"partitions {sorted(assigned - owned.keys())} are not taken over yet")
+        if not app.consumer_is_ready:
+            reasons.append("not yet a member of the consumer group")
+        statuses: dict[str, int] = {}
+        for partition in owned.values():
+            for state in partition.states.values():
+                statuses[state.status] = statuses.get(state.status, 0) + 1
+        if not reasons:
+            reasons += self._missing()
+        details = {
+            "worker": self.worker,
+            "partitions": sorted(owned),
+            "instruments": len(self.states()),
+            "owned": statuses,
+        }
+        return Readiness(not reasons, reasons, details)
+
+    def _missing(self) -> list[str]:
+        """Say what is still without a book here or unknown to the views."""
+        known = self.states()
+        if self.ingest is None or not self.books.partitions:
+            return [] if known or self.ingest is None else ["no instrument is known yet"]
+        if self.ingest.session is None and not known:
+            return ["not connected to the venue yet"]
+        wanted = self.ingest.wanted.instruments()
+        missing = [n for n in wanted if n not in known or known[n].status == "waiting"]
+        if missing:
+            return [f"{len(missing)} of {len(wanted)} instruments wait for their first snapshot"]
+        return [] if known else ["no instrument is known yet"]
+
+    def _assigned_partitions(self) -> set[int]:
+        if not self.app.consumer_is_ready:
+            return set()
+        assignment: set[TP] = self.app.consumer.assignment()
+        return {tp.partition for tp in assignment if tp.topic == self.books.topic}

@@ -1,0 +1,48 @@
+"""What the checker found: five figures, the sizes of what was compared, and the first offenders."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+MAX_OFFENDERS: Final = 5
+"""Named per kind of violation; all are counted."""
+
+
+@dataclass(slots=True)
+class Report:
+    """The result of one check; `ok` is what matters."""
+
+    seed: int = 0
+    lost: int = 0
+    """Windows that the feed gives and nobody published; notifications that never got to the feed;
+    records of the feed that no commit covers."""
+    dup_effect: int = 0
+    """Published windows, repeats included, that differ from the oracle's."""
+    hash_equal: bool = True
+    """Whether every state that a recovery would load is the oracle's as of its position."""
+    wrong_served: int = 0
+    """Answers marked live that are not the oracle's as of their change_id."""
+    ttr_s: float | None = None
+    compared: dict[str, int] = field(default_factory=dict)
+    """What was looked at: a check of nothing finds nothing."""
+    offenders: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.lost and not self.dup_effect and self.hash_equal and not self.wrong_served
+
+    def count(self, what: str, number: int = 1) -> None:
+        """Add to what was compared."""
+        self.compared[what] = self.compared.get(what, 0) + number
+
+    def name(self, kind: str, offender: str) -> None:
+        """Name an offender, unless enough of its kind are named."""
+        named = self.offenders.setdefault(kind, [])
+        if len(named) < MAX_OFFENDERS:
+            named.append(offender)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as one JSON object."""
+        return {"ok": self.ok, **asdict(self)}

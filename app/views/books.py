@@ -1,0 +1,53 @@
+"""`/v1/books/{instrument}`: the levels of a book, from the worker that owns it."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from aiohttp import web
+
+from app.serving import BookView, Serving
+from app.views.caching import etag, not_modified
+from app.views.envelope import answer, meta_of
+from app.views.owners import ask_owner
+from app.views.query import instrument_name, integer, parameters, state_of
+
+DEFAULT_DEPTH: Final = 20
+MAX_DEPTH: Final = 1_000
+
+
+class Books:
+    """The books that this worker owns; others are asked for at their owners."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+
+    async def single(self, request: web.Request) -> web.Response:
+        """Return the best levels of both sides."""
+        name = instrument_name(request)
+        query = parameters(request, ("depth",))
+        depth = integer("depth", query.get("depth", str(DEFAULT_DEPTH)), 1, MAX_DEPTH)
+        state = state_of(self.serving.states(), name)
+        if (handed_on := await ask_owner(self.serving, request, name)) is not None:
+            return handed_on
+        book = self.serving.book(name, depth)
+        if book is not None:
+            meta = meta_of(self.serving, book.state)
+        else:
+            # Owned, but not here yet: what the global table says of it must not pass for a book.
+            status = self.serving.status_of(state)
+            meta = meta_of(self.serving, state, "waiting" if status == "waiting" else "recovering")
+            meta["change_id"] = meta["venue_ts_ms"] = None
+        tag = etag(meta, depth)
+        return not_modified(request, tag) or answer(_book(name, depth, book), meta, tag)
+
+
+def _book(name: str, depth: int, book: BookView | None) -> dict[str, Any]:
+    return {
+        "instrument": name,
+        "depth": depth,
+        "bids": book.bids if book else None,
+        "asks": book.asks if book else None,
+        "bid_levels": book.bid_levels if book else None,
+        "ask_levels": book.ask_levels if book else None,
+    }

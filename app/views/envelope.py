@@ -1,0 +1,107 @@
+"""The envelope of every answer: `{ok, data, meta}`, and the only JSON encoder of the views.
+
+What is not known is null. A number that is not finite is a fault of ours: encoding it raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from msgspec.structs import asdict
+
+from app.serving import Serving
+from models.live import LiveState
+
+JSON_TYPE: Final = "application/json"
+STATUSES: Final = ("live", "stale", "resyncing", "gap", "recovering", "waiting")
+"""From the best to the worst; an answer about several instruments carries the worst."""
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(value: Any) -> bytes:
+    """Return UTF-8 JSON; raise ValueError if a number in it is NaN or infinite."""
+    _check_finite(value)
+    return _encoder.encode(value)
+
+
+def _check_finite(value: Any) -> None:
+    # msgspec would write null, which means "not known" here and would hide the fault.
+    if value.__class__ is float:
+        if not isfinite(value):
+            raise ValueError(f"{value} is not a JSON number")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if item.__class__ is float and not isfinite(item):
+                raise ValueError(f"{key}: {item} is not a JSON number")
+            if isinstance(item, dict | list | tuple):
+                _check_finite(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _check_finite(item)
+
+
+def answer(data: Any, meta: Mapping[str, Any], etag: str | None = None) -> web.Response:
+    """Return 200 with the envelope."""
+    return answer_encoded(encode(data), meta, etag)
+
+
+def answer_encoded(data: bytes, meta: Mapping[str, Any], etag: str | None = None) -> web.Response:
+    """Return 200 with the envelope around data that are JSON already."""
+    body = b'{"ok":true,"data":%b,"meta":%b}' % (data, encode(meta))
+    response = web.Response(body=body, content_type=JSON_TYPE)
+    response.headers["Cache-Control"] = "no-cache" if etag is not None else "no-store"
+    if etag is not None:
+        response.headers["ETag"] = etag
+    return response
+
+
+def age_ms(state: LiveState, now_ms: int) -> int | None:
+    """Return the time since the venue was last heard about an instrument; None if it never was."""
+    if not state.received_ms:
+        return None
+    # Two machines' clocks may differ by more than a message takes.
+    return max(0, now_ms - state.received_ms)
+
+
+def row_of(serving: Serving, state: LiveState, now_ms: int) -> dict[str, Any]:
+    """Return the state of an instrument as it is served: with the status and the age of now."""
+    fields = asdict(state)
+    fields["status"] = serving.status_of(state)
+    fields["received_ms"] = state.received_ms or None
+    fields["published_ms"] = state.published_ms or None
+    fields["age_ms"] = age_ms(state, now_ms)
+    return fields
+
+
+def meta_of(serving: Serving, state: LiveState, status: str | None = None) -> dict[str, Any]:
+    """Return the quality of an answer about one instrument, given now."""
+    now_ms = serving.now_ms()
+    return {
+        "as_of_ms": now_ms,
+        "venue_ts_ms": state.venue_ts_ms,
+        "change_id": state.change_id,
+        "age_ms": age_ms(state, now_ms),
+        "status": status or serving.status_of(state),
+        "worker": serving.worker,
+        "partition": state.partition,
+        "simulated": state.simulated,
+    }
+
+
+def meta_of_rows(serving: Serving, rows: list[dict[str, Any]], now_ms: int) -> dict[str, Any]:
+    """Return the quality of an answer about several instruments: the worst status and age."""
+    return {
+        "as_of_ms": now_ms,
+        "venue_ts_ms": None,
+        "change_id": None,
+        "age_ms": max((age for row in rows if (age := row["age_ms"]) is not None), default=None),
+        "status": max((row["status"] for row in rows), key=STATUSES.index, default=STATUSES[-1]),
+        "worker": serving.worker,
+        "partition": None,
+        "simulated": any(row["simulated"] for row in rows) if rows else serving.simulated,
+    }

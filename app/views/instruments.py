@@ -1,0 +1,46 @@
+"""`/v1/instruments`: what is ingested, in which unit, and how it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from app.serving import Serving
+from app.views.envelope import age_ms, answer, meta_of_rows
+from app.views.query import parameters
+from deribit.messages import is_linear
+from models.live import LiveState
+
+
+class Instruments:
+    """All instruments, by name."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+
+    async def listing(self, request: web.Request) -> web.Response:
+        """Return every instrument that is known to any worker."""
+        parameters(request, ())
+        serving, now_ms = self.serving, self.serving.now_ms()
+        rows = [self._row(state, now_ms) for _, state in sorted(serving.states().items())]
+        meta = meta_of_rows(serving, rows, now_ms)
+        meta["lengths_ms"] = serving.lengths_ms
+        return answer(rows, meta)
+
+    def _row(self, state: LiveState, now_ms: int) -> dict[str, Any]:
+        name = state.instrument
+        linear = is_linear(name)
+        return {
+            "instrument": name,
+            "channel": state.channel,
+            "linear": linear,
+            "size_unit": name.partition("_")[0] if linear else "USD",
+            "status": self.serving.status_of(state),
+            "age_ms": age_ms(state, now_ms),
+            "simulated": state.simulated,
+            "worker": state.worker,
+            "partition": state.partition,
+            "gaps": state.gaps,
+            "refused": state.refused,
+        }

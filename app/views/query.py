@@ -1,0 +1,94 @@
+"""What a request asks for: instrument names and query parameters, checked by allow-lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from aiohttp import web
+
+from app.views.problems import SUGGESTIONS, Problem, bad_parameter, close_to, shown
+from models.live import LiveState
+
+NAME_PATTERN: Final = re.compile(r"[A-Z0-9_.-]{1,40}")
+INTEGER_PATTERN: Final = re.compile(r"[0-9]{1,16}")
+COIN_END: Final = re.compile(r"[-_]")
+LOST_PLUS: Final = re.compile(r" (?=\d\d:\d\d$)")
+"""`+00:00` that was not escaped in a URL arrives with a space."""
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
+
+
+def instrument_name(request: web.Request) -> str:
+    """Return the instrument of the path; raise a 400 problem if it can't be a name."""
+    name = request.match_info["instrument"]
+    check_name(name)
+    return name
+
+
+def check_name(name: str) -> None:
+    """Raise a 400 problem if this can't be the name of an instrument."""
+    if NAME_PATTERN.fullmatch(name) is None:
+        detail = f"{shown(name)} is no instrument name: 1 to 40 of A-Z 0-9 _ . -, capitals only"
+        raise Problem(400, "bad-instrument", detail)
+
+
+def state_of(states: Mapping[str, LiveState], name: str) -> LiveState:
+    """Return the state of an instrument; raise a 404 problem if it is not known."""
+    state = states.get(name)
+    if state is not None:
+        return state
+    if not states:
+        detail = "no instrument is known yet: this worker has read no state since it started"
+        raise Problem(503, "not-ready", detail, retry=True)
+    suggestions = _suggestions(name, list(states))
+    hint = f"; did you mean {suggestions[0]}?" if suggestions else "; see /v1/instruments"
+    raise Problem(
+        404, "unknown-instrument", f"no instrument {name}{hint}", did_you_mean=suggestions
+    )
+
+
+def _suggestions(name: str, known: list[str]) -> list[str]:
+    """Return what a name may have meant: contracts of its coin first, then what looks alike."""
+    coin = COIN_END.split(name)[0]
+    same_coin = [other for other in known if COIN_END.split(other)[0] == coin]
+    return list(dict.fromkeys(same_coin + close_to(name, known)))[:SUGGESTIONS]
+
+
+def parameters(request: web.Request, known: Collection[str]) -> dict[str, str]:
+    """Return the query; raise a 400 problem if a parameter is unknown or given twice."""
+    given: dict[str, str] = {}
+    for name, value in request.query.items():
+        if name not in known:
+            takes = f"this path takes {', '.join(known)}" if known else "this path takes none"
+            detail = f"parameter {shown(name)} is not known; {takes}"
+            suggestions = close_to(name, list(known))
+            raise Problem(400, "unknown-parameter", detail, did_you_mean=suggestions)
+        if name in given:
+            raise bad_parameter(name, "is given twice")
+        given[name] = value
+    return given
+
+
+def integer(name: str, text: str, low: int, high: int) -> int:
+    """Return a whole number within limits; raise a 400 problem if it is not one."""
+    if INTEGER_PATTERN.fullmatch(text) is None or not low <= int(text) <= high:
+        raise bad_parameter(name, f"{shown(text)} is not a whole number from {low} to {high}")
+    return int(text)
+
+
+def time_ms(name: str, text: str) -> int:
+    """Return an instant, ms since the epoch, given so or as RFC 3339 with an offset."""
+    if INTEGER_PATTERN.fullmatch(text) is not None and int(text) <= MAX_TIME_MS:
+        return int(text)
+    try:
+        instant = datetime.fromisoformat(LOST_PLUS.sub("+", text))
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None or instant < datetime(1970, 1, 1, tzinfo=UTC):
+        detail = f"{shown(text)} is neither ms since the epoch nor like 2026-01-31T12:00:00Z"
+        raise bad_parameter(name, detail)
+    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
+    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000

@@ -1,0 +1,189 @@
+"""The Faust application: its settings, topics and tables, and the agents that use them.
+
+Agents are imported by name: Faust's autodiscovery drops an agent whose module fails to import
+without a word.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import faust
+from faust.web.drivers.aiohttp import Web
+from yarl import URL
+
+from app.errors import UserError
+from app.exact.store import STORE_OPTIONS, StateTable
+from app.exact.transport import ExactTransport
+from app.sensor import FatalSendErrors
+from app.settings import Settings, settings
+from app.start_checks import check_start
+
+if TYPE_CHECKING:
+    from app.exact.keeper import StateKeeper
+    from app.state import WorkerState
+
+SESSION_TIMEOUT_S: Final = 10.0
+"""How long Kafka waits for a worker that died; Faust's 60 s make takeover slow (F20)."""
+HEARTBEAT_S: Final = 2.0
+REQUEST_TIMEOUT_S: Final = 30.0
+REBALANCE_TIMEOUT_S: Final = 15.0
+PRODUCER_LINGER_S: Final = 0.002
+MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+STATE_VERSION: Final = 1
+"""Names the folder of the tables; raised when the state of an older release can't be read."""
+
+
+RAW: Final = {
+    "key_type": bytes,
+    "value_type": bytes,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+}
+
+
+class QuietWeb(Web):  # type: ignore[misc]
+    """Faust's web server without Faust's own pages, which are open to everybody (F22)."""
+
+    default_blueprints = ()
+    production_blueprints = ()
+    debug_blueprints = ()
+    optional_blueprints = ()
+
+
+class Steelyard(faust.App):  # type: ignore[misc]
+    """A Faust app that is exact: see app/exact."""
+
+    options: Settings
+    keepers: list[StateKeeper[Any]]
+    shared: WorkerState
+
+    def __init__(self, configured: Settings) -> None:
+        self.options = configured
+        self.keepers = []
+        host = configured.web_host
+        advertised = host if host not in {"0.0.0.0", "::"} else socket.gethostname()  # noqa: S104
+        super().__init__(
+            configured.app_id,
+            version=STATE_VERSION,
+            broker=[URL(f"kafka://{server}") for server in configured.kafka.split(",")],
+            datadir=data_dir(configured),
+            store="memory://",
+            autodiscover=False,
+            topic_partitions=configured.partitions,
+            topic_replication_factor=configured.replication,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            reply_create_topic=False,
+            processing_guarantee="at_least_once",
+            consumer_auto_offset_reset="earliest",
+            broker_session_timeout=SESSION_TIMEOUT_S,
+            broker_heartbeat_interval=HEARTBEAT_S,
+            broker_request_timeout=REQUEST_TIMEOUT_S,
+            broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
+            broker_commit_interval=configured.checkpoint_ms / 1_000,
+            broker_commit_every=1_000_000_000,  # by time only: a commit is a checkpoint
+            producer_linger=PRODUCER_LINGER_S,
+            producer_compression_type="lz4",
+            producer_request_timeout=REQUEST_TIMEOUT_S,
+            producer_max_request_size=MAX_REQUEST_BYTES,
+            consumer_max_fetch_size=MAX_REQUEST_BYTES,
+            table_standby_replicas=configured.standbys,
+            stream_recovery_delay=0.0,
+            stream_wait_empty=False,
+            web_bind=configured.web_host,
+            web_port=configured.web_port,
+            web_host=advertised,
+            canonical_url=URL(f"http://{advertised}:{configured.web_port}"),
+            web_cors_options={},
+        )
+        self.transport = ExactTransport(self.conf.broker_consumer, self)
+        self.web = QuietWeb(self)
+        self.sensors.add(FatalSendErrors(self))
+
+    async def on_first_start(self) -> None:
+        """Check what the worker stands on before anything is opened: topics, disk, folder."""
+        try:
+            await check_start(self.options, self.conf.datadir)
+        except UserError as error:
+            print(f"error: {error}", file=sys.__stderr__, flush=True)
+            # Nothing has been started that would have to be stopped, and Faust would exit with 1.
+            os._exit(error.exit_code)
+        await super().on_first_start()
+
+    @property
+    def consumer_is_ready(self) -> bool:
+        """Whether the consumer has been given its partitions at least once."""
+        return self._consumer is not None and self._assignment is not None
+
+    def topic_name(self, name: str) -> str:
+        """Return the full name of a topic of the project."""
+        return self.options.topic_prefix + name
+
+    def raw_topic(self, name: str) -> Any:
+        """Return a topic of the project, whose keys and values are bytes as they are."""
+        return self.topic(
+            self.topic_name(name),
+            **RAW,
+            partitions=self.options.partitions,
+        )
+
+    def state_table(self, name: str) -> StateTable:
+        """Return a table of state records, kept in RocksDB."""
+        table: StateTable = self.tables.add(
+            StateTable(
+                self,
+                name=name,
+                partitions=self.options.partitions,
+                beacon=self.tables.beacon,
+                options=STORE_OPTIONS,
+                key_type=bytes,
+                value_type=bytes,
+            )
+        )
+        return table
+
+    def raw_table(self, name: str, *, is_global: bool = False) -> Any:
+        """Return a small table of bytes, kept in memory and recovered from its changelog.
+
+        Bytes are written raw, keys too: as JSON, with quotes, Faust would look for a key in a
+        partition where no producer has put it (F7).
+        """
+        make = self.GlobalTable if is_global else self.Table
+        return make(name, partitions=self.options.partitions, key_type=bytes, value_type=bytes)
+
+
+def data_dir(configured: Settings) -> Path:
+    """Return the folder of a worker's tables."""
+    return (configured.data_dir / "workers" / configured.app_id / configured.worker_name).resolve()
+
+
+QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka")
+"""They tell of every service and every partition at INFO; ours tell of changes of state."""
+
+
+def build() -> Steelyard:
+    """Return the application with all its agents and views."""
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    application = Steelyard(settings())
+    from agents import books, history, ingest, latest
+    from app.state import WorkerState
+
+    application.shared = WorkerState(application)
+    for agent in (books, history, latest, ingest):
+        agent.register(application)
+    from app.views import middlewares, routes
+
+    web_app = application.web.web_app
+    web_app.middlewares.extend(middlewares())
+    try:
+        web_app.add_routes(routes(application.shared))
+    except Exception as e:
+        print(e)
+    return application
