@@ -1,0 +1,90 @@
+"""A feed in memory that a test can wait on, in place of Kafka."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from app.ingest import Ingest
+from deribit.backoff import Backoff
+from deribit.client import Client
+from models.frame import Frame, Item, decode_frame
+
+PARTITIONS = 4
+
+
+def partition_of(instrument: str) -> int:
+    """Return a partition: the inverse perpetuals' are 0 and 1, so that a test can name them."""
+    known = {"BTC-PERPETUAL": 0, "ETH-PERPETUAL": 1}
+    return known.get(instrument, 2 + sum(instrument.encode()) % (PARTITIONS - 2))
+
+
+class MemoryFeed:
+    """Keeps what is published; `is_slow` keeps it unacknowledged."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, bytes, int | None]] = []
+        self.frames: list[Frame] = []
+        self.refused: list[dict[str, Any]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.unacknowledged: list[asyncio.Future[Any]] = []
+        self.acknowledges = True
+        self.most_unacknowledged = 0
+        self._changed = asyncio.Event()
+
+    async def publish(self, key: bytes, value: bytes, partition: int | None) -> asyncio.Future[Any]:
+        await self.open.wait()
+        self.records.append((key, value, partition))
+        self.frames.append(decode_frame(value))
+        self._changed.set()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.acknowledges:
+            future.set_result(None)
+        else:
+            self.unacknowledged.append(future)
+            waiting = sum(not one.done() for one in self.unacknowledged)
+            self.most_unacknowledged = max(self.most_unacknowledged, waiting)
+        return future
+
+    async def publish_refused(self, key: bytes, value: bytes) -> None:
+        self.refused.append(msgspec.json.decode(value))
+        self._changed.set()
+
+    def items(self, instrument: str, kind: type | tuple[type, ...] = object) -> list[Any]:
+        found: list[Item] = []
+        for frame in self.frames:
+            if frame.instrument == instrument:
+                found += [item for item in frame.items if isinstance(item, kind)]
+        return found
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        """Wait, for new records only, until a condition holds."""
+        async with asyncio.timeout(8):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@contextlib.asynccontextmanager
+async def ingesting(url: str, feed: MemoryFeed, **options: Any) -> AsyncIterator[Ingest]:
+    """Run ingest against a venue; on leaving, stop it."""
+    backoff = Backoff(first_s=0.05, cap_s=0.2, floor_s=0.01)
+    client_options = options.pop("client", {})
+    client = Client(url, "worker-1", backoff=backoff, rng=random.Random(3), **client_options)
+    ingest = Ingest(
+        client,
+        worker="worker-1",
+        publish=feed.publish,
+        publish_refused=feed.publish_refused,
+        partition_of=partition_of,
+        **options,
+    )
+    ingest.assign(range(PARTITIONS))
+    async with ingest:
+        yield ingest

@@ -1,0 +1,73 @@
+"""What is ingested: the default set or a given one, overrides, partitions, channels."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.wanted import Wanted
+from tests.ingest.feed import partition_of
+
+BTC, ETH, SOL = "BTC-PERPETUAL", "ETH-PERPETUAL", "SOL_USDC-PERPETUAL"
+
+
+def wanted(*given: str, interval: str = "100ms") -> Wanted:
+    made = Wanted(partition_of, given, ("book", "trades", "quote"), interval)
+    made.partitions = frozenset(range(4))
+    made.listed = (BTC, SOL)
+    return made
+
+
+def test_the_default_is_what_the_venue_lists_and_a_given_set_replaces_it() -> None:
+    assert wanted().instruments() == [BTC, SOL]
+    assert wanted(ETH).instruments() == [ETH]
+
+
+def test_only_what_is_in_owned_partitions() -> None:
+    made = wanted()
+    made.partitions = frozenset({partition_of(SOL)})
+    assert made.instruments() == [SOL]
+    made.partitions = frozenset()
+    assert made.channels() == {}
+
+
+def test_overrides_add_remove_and_are_taken_back() -> None:
+    made = wanted()
+    made.override(ETH, True, None, None)
+    made.override(BTC, False, None, None)
+    assert made.instruments() == [SOL, ETH]
+    made.override(ETH, None, None, None)
+    made.override(BTC, None, None, None)
+    assert made.instruments() == [BTC, SOL]
+
+
+def test_channels_belong_to_the_book_of_their_instrument() -> None:
+    book = f"book.{BTC}.100ms"
+    assert wanted(BTC).channels() == {book: book, f"trades.{BTC}.100ms": book, f"quote.{BTC}": book}
+
+
+def test_raw_is_raw_throughout_and_agg2_is_for_the_book_only() -> None:
+    assert f"trades.{BTC}.raw" in wanted(BTC, interval="raw").channels()
+    assert set(wanted(BTC, interval="agg2").channels()) == {
+        f"book.{BTC}.agg2",
+        f"trades.{BTC}.100ms",
+        f"quote.{BTC}",
+    }
+
+
+def test_an_override_of_channels_leaves_the_choice_of_instruments_alone() -> None:
+    made = wanted()
+    made.override(BTC, None, ("ticker",), "raw")
+    made.override(ETH, None, ("ticker",), "raw")
+    assert made.instruments() == [BTC, SOL]
+    assert [name for name in made.channels() if BTC in name] == [
+        f"book.{BTC}.raw",
+        f"ticker.{BTC}.raw",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "book.evil", "a b", "x" * 100])
+def test_what_is_no_name_is_refused_with_an_example(name: str) -> None:
+    with pytest.raises(ValueError, match="is no instrument name; BTC-PERPETUAL is one"):
+        wanted(name)
+    with pytest.raises(ValueError, match="is no instrument name"):
+        wanted().override(name, True, None, None)
