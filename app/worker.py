@@ -20,6 +20,7 @@ from yarl import URL
 from app.errors import UserError
 from app.exact.store import STORE_OPTIONS, StateTable
 from app.exact.transport import ExactTransport
+from app.exact.watchdog import watch
 from app.sensor import FatalSendErrors
 from app.settings import Settings, settings
 from app.start_checks import check_start
@@ -116,6 +117,11 @@ class Steelyard(faust.App):  # type: ignore[misc]
             os._exit(error.exit_code)
         await super().on_first_start()
 
+    async def on_start(self) -> None:
+        """Watch over the worker from its first moment."""
+        await super().on_start()
+        self.add_future(watch(self))
+
     @property
     def consumer_is_ready(self) -> bool:
         """Whether the consumer has been given its partitions at least once."""
@@ -155,7 +161,12 @@ class Steelyard(faust.App):  # type: ignore[misc]
         partition where no producer has put it (F7).
         """
         make = self.GlobalTable if is_global else self.Table
-        return make(name, partitions=self.options.partitions, key_type=bytes, value_type=bytes)
+        table = make(name, partitions=self.options.partitions, key_type=bytes, value_type=bytes)
+        if is_global:
+            # Faust collects 1,000 changes of other workers before it applies them. With 1 it would
+            # also read back this worker's own partitions, later than they were written.
+            table.recovery_buffer_size = 0
+        return table
 
 
 def data_dir(configured: Settings) -> Path:
@@ -163,8 +174,8 @@ def data_dir(configured: Settings) -> Path:
     return (configured.data_dir / "workers" / configured.app_id / configured.worker_name).resolve()
 
 
-QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka")
-"""They tell of every service and every partition at INFO; ours tell of changes of state."""
+QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka", "app")
+"""They tell of every service and partition at INFO; ours, `steelyard.…`, of changes of state."""
 
 
 def build() -> Steelyard:

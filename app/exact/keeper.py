@@ -137,6 +137,10 @@ class StateKeeper(Generic[S]):
         """Whether a partition of the input is meant."""
         return bool(tp.topic == self.topic)
 
+    def input_tp(self, number: int) -> TP:
+        """Return a partition of the input."""
+        return TP(self.topic, number)
+
     def rereads(self) -> dict[TP, int]:
         """Return the positions to be read again, by partition, until `reread_done`."""
         return {
