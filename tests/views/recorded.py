@@ -1,0 +1,174 @@
+"""A `Serving` without Faust: real books and windows, computed from the recording in tests/data."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+from aiohttp import web
+
+from app.processor import Processor, Rules
+from app.recording import read_recording
+from app.serving import BookView, Owner, Readiness
+from app.views import middlewares, routes
+from models.frame import FRAME_VERSION, Connected, Frame, Notification
+from models.live import LiveState
+from models.window import encode_window
+from orderbook.imbalance import imbalance
+from orderbook.units import RATIO_UNIT, UNIT
+from orderbook.window import weighted_mid
+
+RECORDING = Path(__file__).parents[1] / "data" / "coinm-ethusd-excerpt.jsonl.gz"
+RECORDED_NAME = b"ETH-PERPETUAL"
+BOOK = b'"book.'
+LENGTHS_MS = (1_000, 10_000, 60_000)
+RULES = Rules(LENGTHS_MS, 250, 3_000)
+SESSION = "recorded-1"
+PARTITIONS = 8
+
+
+@lru_cache(maxsize=1)
+def recorded_lines() -> list[tuple[int, bytes]]:
+    """Return the recording's lines."""
+    return list(read_recording(RECORDING))
+
+
+class RecordedServing:
+    """The read side of a worker whose instruments are all made of the one recording."""
+
+    def __init__(self, worker: str = "worker-1", *, simulated: bool = False) -> None:
+        self.worker = worker
+        self.simulated = simulated
+        self.lengths_ms = LENGTHS_MS
+        self.stale_after_ms = RULES.stale_after_ms
+        self.clock_ms = 0
+        """The wall clock that the answers are given by."""
+        self.owners: dict[str, Owner] = {}
+        """Instruments that this worker does not own."""
+        self.faults: list[str] = []
+        """Why this worker is not ready."""
+        self.processors: dict[str, Processor] = {}
+        self.closed: dict[tuple[str, int], list[tuple[int, bytes]]] = {}
+        self.last_window: dict[str, dict[str, object]] = {}
+        self._unread: dict[str, Iterator[tuple[int, bytes]]] = {}
+
+    def add(self, name: str, messages: int, *, drop: int | None = None) -> Processor:
+        """Make an instrument of the recording's first messages.
+
+        `drop`: from this message on, the first change of the book is left out.
+        """
+        processor = self.processors[name] = Processor(name, RULES)
+        processor.feed(self._frame(processor, [Connected(0, self.worker, self.simulated)]))
+        lines = list(recorded_lines())
+        if drop is not None:
+            del lines[next(n for n, (_, line) in enumerate(lines) if n >= drop and BOOK in line)]
+        self._unread[name] = iter(lines)
+        self.play(name, messages)
+        return processor
+
+    def play(self, name: str, messages: int) -> None:
+        """Feed an instrument with the next messages of the recording."""
+        processor = self.processors[name]
+        for received_ns, message in islice(self._unread[name], messages):
+            renamed = message.replace(RECORDED_NAME, name.encode())
+            outcome = processor.feed(self._frame(processor, [Notification(received_ns, renamed)]))
+            for record in outcome.windows:
+                length_ms, start_ms = record["length_ms"], record["start_ms"]
+                windows = self.closed.setdefault((name, length_ms), [])
+                windows.append((start_ms, encode_window(record)))
+                if length_ms == LENGTHS_MS[0]:
+                    self.last_window[name] = record
+            self.clock_ms = max(self.clock_ms, received_ns // 1_000_000 + 100)
+
+    @staticmethod
+    def _frame(processor: Processor, items: list[Connected | Notification]) -> Frame:
+        channel = f"book.{processor.name}.raw"
+        number = processor.sequence + 1
+        return Frame(FRAME_VERSION, processor.name, channel, SESSION, number, list(items))
+
+    def now_ms(self) -> int:
+        return self.clock_ms
+
+    def states(self) -> dict[str, LiveState]:
+        return {name: self._state(processor) for name, processor in self.processors.items()}
+
+    def status_of(self, state: LiveState) -> str:
+        is_old = self.clock_ms - state.received_ms > self.stale_after_ms
+        return "stale" if is_old and state.status == "live" else state.status
+
+    def owner(self, instrument: str) -> Owner:
+        partition = sorted(self.processors).index(instrument) % PARTITIONS
+        return self.owners.get(instrument, Owner(partition, None))
+
+    def book(self, instrument: str, depth: int) -> BookView | None:
+        processor = self.processors[instrument]
+        book = processor.instrument.book
+        if book.change_id is None:
+            return None
+        return BookView(
+            self._state(processor),
+            [(price / UNIT, size / UNIT) for price, size in book.bids.top(depth)],
+            [(price / UNIT, size / UNIT) for price, size in book.asks.top(depth)],
+            len(book.bids),
+            len(book.asks),
+        )
+
+    def windows(
+        self, instrument: str, length_ms: int, from_ms: int, to_ms: int, limit: int
+    ) -> list[bytes]:
+        windows = self.closed.get((instrument, length_ms), [])
+        return [window for start, window in windows if from_ms <= start < to_ms][-limit:]
+
+    def readiness(self) -> Readiness:
+        return Readiness(not self.faults, self.faults, {"instruments": len(self.processors)})
+
+    def _state(self, processor: Processor) -> LiveState:
+        instrument = processor.instrument
+        state = LiveState(
+            instrument=processor.name,
+            channel=instrument.channel,
+            status=processor.status,
+            simulated=self.simulated,
+            worker=self.worker,
+            partition=self.owner(processor.name).partition,
+            change_id=instrument.book.change_id,
+            venue_ts_ms=instrument.book.timestamp_ms or None,
+            clock_ms=instrument.clock_ms,
+            received_ms=processor.received_ns // 1_000_000,
+            published_ms=processor.received_ns // 1_000_000,
+            gaps=processor.counts["gaps"],
+            refused=processor.counts["refused"],
+        )
+        if (top := instrument.state()) is not None:
+            state.best_bid, state.best_bid_size = top.bid / UNIT, top.bid_size / UNIT
+            state.best_ask, state.best_ask_size = top.ask / UNIT, top.ask_size / UNIT
+            state.mid = (top.bid + top.ask) / (2 * UNIT)
+            state.weighted_mid = weighted_mid(top)
+            state.spread_bp = top.spread_ratio() / RATIO_UNIT
+            ratios = [imbalance(bids, asks) for bids, asks in top.sums]
+            state.imbalance_1, state.imbalance_5, state.imbalance_10 = ratios[:3]
+            state.imbalance_10bp, state.imbalance_25bp, state.imbalance_50bp = ratios[3:]
+        if (window := self.last_window.get(processor.name)) is not None:
+            state.window_end_ms, state.window_length_ms = window["end_ms"], window["length_ms"]
+            state.ofi_usd, state.trade_flow_usd = window["ofi_usd"], window["trade_flow_usd"]
+            state.ofi_normalised = (window["ofi_normalised"] or [None])[0]
+            state.window_status = window["status"]
+        return state
+
+
+@asynccontextmanager
+async def served(serving: RecordedServing, port: int = 0) -> AsyncIterator[str]:
+    """Serve the views on a free port of loopback; give the base URL."""
+    application = web.Application(middlewares=middlewares())
+    application.add_routes(routes(serving))
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", port)
+        await site.start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
