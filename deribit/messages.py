@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from orderbook.events import Change, Level, Ticker, Trade
-from orderbook.units import UNIT, to_units
+from orderbook.units import FAST_LIMIT, UNIT, to_units
 
 MAX_LEVELS: Final = 100_000
 """Levels of a side in one notification; the deepest book seen has 2,042."""
@@ -25,9 +25,6 @@ MAX_FIGURE: Final = 1e15
 
 LIQUIDATIONS: Final = ("M", "T", "MT")
 """Whose order was liquidated: the maker's, the taker's, or both."""
-
-_FAST_LIMIT: Final = 4e7
-"""Below this, rounding to a multiple of 1e-8 is exact (see orderbook/units.py)."""
 
 
 class Unreadable(ValueError):
@@ -238,7 +235,7 @@ def _levels(raw: list[_RawLevel]) -> list[Level]:
     """
     levels = []
     for action, price, amount in raw:
-        units = round(price * UNIT) if price < _FAST_LIMIT else _units(price)
+        units = round(price * UNIT) if price < FAST_LIMIT else _units(price)
         if units <= 0 or units / UNIT != price:
             raise Unreadable(f"price {price!r} is not a positive multiple of 1e-8")
         if action == "delete":
@@ -246,7 +243,7 @@ def _levels(raw: list[_RawLevel]) -> list[Level]:
                 _units(amount)
             levels.append((units, 0))
             continue
-        size = round(amount * UNIT) if amount < _FAST_LIMIT else _units(amount)
+        size = round(amount * UNIT) if amount < FAST_LIMIT else _units(amount)
         if size <= 0 or size / UNIT != amount:
             raise Unreadable(f"amount {amount!r} at {price!r} is not a positive multiple of 1e-8")
         levels.append((units, size))
@@ -273,8 +270,10 @@ def _decode_trades(raw: bytes, instrument: str | None) -> Message:
     trades = []
     if instrument is not None and instrument_of(params.channel) != instrument:
         raise Unreadable(f"channel {params.channel} is not about {instrument}")
+    is_of_one = params.channel.count(".") == 2  # not `trades.option.any.raw`
     for data in params.data:
-        _check_name(params.channel, data.instrument_name, instrument)
+        if is_of_one:
+            _check_name(params.channel, data.instrument_name, instrument)
         price, size = _units(data.price), _units(data.amount)
         if price == 0 or size == 0:
             raise Unreadable("a trade without a price or an amount")

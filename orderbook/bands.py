@@ -3,7 +3,7 @@
 Within 50 bp of the mid of a liquid perpetual stand hundreds of levels, and a notification changes
 a few of them. So each band keeps the key its levels end at and two exact sums: a changed level
 adds its difference, and a mid that moved adds or takes away only the levels that it passed. The
-plain loop over all levels gives the same numbers (tests/orderbook/test_bands.py) at a third of the
+plain loop over all levels gives the same numbers (tests/orderbook/test_side.py) at a third of the
 speed of the whole program (docs/decisions/0001-band-sums.md).
 """
 
@@ -15,6 +15,7 @@ from typing import Final
 BANDS_BP: Final = (10, 25, 50)
 """Distances from the mid, ascending; a level at exactly that distance is outside."""
 
+_WIDEST_FIRST: Final = tuple(reversed(range(len(BANDS_BP))))
 _NOWHERE: Final = -(10**32)
 """Below every key: a band that ends here is empty."""
 
@@ -38,10 +39,13 @@ class Bands:
 
     def add(self, key: int, difference: int) -> None:
         """Let a level whose size changed by `difference` count in the bands that it is in."""
-        for band, limit in enumerate(self.limits):
-            if key < limit:
-                self.sizes[band] += difference
-                self.values[band] += difference * key
+        limits, sizes, values = self.limits, self.sizes, self.values
+        value = difference * key
+        for band in _WIDEST_FIRST:
+            if key >= limits[band]:
+                break  # what is outside a band is outside the narrower ones
+            sizes[band] += difference
+            values[band] += value
 
     def centre(
         self, twice_mid: int, direction: int, keys: list[int], sizes: dict[int, int]

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import Final
 
 from orderbook.events import Level
+from orderbook.front import LEVELS
 
-FLOW_LEVELS: Final = 10
+FLOW_LEVELS: Final = LEVELS[-1]
 
 
 def add_side_flow(

@@ -11,13 +11,12 @@ from typing import Final, NamedTuple, Self
 
 from orderbook.bands import BANDS_BP
 from orderbook.book import Book
-from orderbook.events import Level
+from orderbook.front import LEVELS
 from orderbook.side import Side
 from orderbook.units import RATIO_UNIT, from_record, ratio, to_record
 
 __all__ = ["BANDS_BP", "LEVELS", "Snapshot", "imbalance", "imbalance_ratio", "measure"]
 
-LEVELS: Final = (1, 5, 10)
 PLACES: Final = len(LEVELS) + len(BANDS_BP)
 
 
@@ -69,19 +68,11 @@ def measure(book: Book, *, linear: bool) -> Snapshot:
 
 def _side_sums(side: Side, twice_mid: int, linear: bool) -> tuple[list[int], list[int]]:
     """Return the sizes and the USD within each of LEVELS and BANDS_BP."""
-    top, near = side.top(LEVELS[-1]), side.near(twice_mid)
-    sums = level_sums(top) + near.sizes
+    front, near = side.front(), side.near(twice_mid)
+    sums = front.sizes + near.sizes
     if not linear:
         return sums, sums
-    direction = side.direction
-    usd = level_sums([(price, price * size) for price, size in top])
-    return sums, usd + [value * direction for value in near.values]
-
-
-def level_sums(top: list[Level]) -> list[int]:
-    """Return the summed sizes of the best 1, 5 and 10 levels; of all if there are fewer."""
-    sizes = [size for _, size in top]
-    return [sum(sizes[:levels]) for levels in LEVELS]
+    return sums, front.values + [value * side.direction for value in near.values]
 
 
 def imbalance(bids: int, asks: int) -> float | None:

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from orderbook import pane as p
 from orderbook.book import Book, Crossed, Duplicate, Gap
-from orderbook.events import Change, Level, Ticker, Trade
-from orderbook.flow import FLOW_LEVELS, add_side_flow
-from orderbook.imbalance import Snapshot, imbalance_ratio, level_sums, measure
+from orderbook.events import Change, Ticker, Trade
+from orderbook.flow import add_side_flow
+from orderbook.front import Front
+from orderbook.imbalance import Snapshot, imbalance_ratio, measure
 from orderbook.pane import Pane
 from orderbook.side import ASK, BID, Side
 from orderbook.timeline import Carried, Timeline
@@ -70,12 +71,12 @@ class Instrument:
         """The venue's time as of the last tick."""
         self.trade_sequence: int | None = None
         self.ticker: Ticker | None = None
-        """The one with the greatest timestamp; before the first snapshot, the last to arrive."""
+        """With the greatest timestamp; before the first snapshot, the last to arrive."""
         self._timeline = Timeline(lengths_ms=lengths_ms, grace_ms=grace_ms, linear=linear)
         self._waiting_flags = 0
         """Why a snapshot is waited for; a gap may have been followed by a disconnect."""
-        self._before: tuple[list[Level], list[Level]] | None = None
-        """The best levels after the last observation; None after a break."""
+        self._before: tuple[Front, Front] | None = None
+        """The fronts of bids and asks after the last observation; None after a break."""
         self._state: Snapshot | None = None
         """Memo of `state()`."""
 
@@ -176,8 +177,6 @@ class Instrument:
             self._state = measure(self.book, linear=self.linear)
         return self._state
 
-    # Time
-
     def _check_time(self, timestamp_ms: int) -> None:
         known = [time for time in (self.clock_ms, self.venue_ms) if time is not None]
         if known and timestamp_ms > max(known) + MAX_AHEAD_MS:
@@ -237,27 +236,20 @@ class Instrument:
         pane = self._pane()
         counts = pane.counts
         counts[p.COUNT_OBSERVATIONS] += 1
-        bids, asks = self.book.bids.top(FLOW_LEVELS), self.book.asks.top(FLOW_LEVELS)
+        bids, asks = after = self.book.bids.front(), self.book.asks.front()
         if self._before is not None:
-            bids_before, asks_before = self._before
-            if bids != bids_before:
-                add_side_flow(pane.flow, bids_before, bids, BID, linear=self.linear)
-            if asks != asks_before:
-                add_side_flow(pane.flow, asks_before, asks, ASK, linear=self.linear)
-        self._before = bids, asks
-        if bids and asks:
+            for direction, old, new in zip((BID, ASK), self._before, after, strict=True):
+                if new is not old:
+                    add_side_flow(pane.flow, old.levels, new.levels, direction, linear=self.linear)
+        self._before = after
+        if bids.levels and asks.levels:
             counts[p.COUNT_MEASURED] += 1
             events = pane.events
-            sums = zip(level_sums(bids), level_sums(asks), strict=True)
-            for place, (bid_size, ask_size) in enumerate(sums):
+            for place, (bid_size, ask_size) in enumerate(zip(bids.sizes, asks.sizes, strict=True)):
                 events[place] += imbalance_ratio(bid_size, ask_size)
-            events[p.EVENT_DEPTH_USD] += self._usd(bids) + self._usd(asks)
-            pane.see_mid(bids[0][0] + asks[0][0])
-
-    def _usd(self, levels: list[Level]) -> int:
-        if self.linear:
-            return sum(price * size for price, size in levels)
-        return sum(size for _, size in levels)
+            for side in after:
+                events[p.EVENT_DEPTH_USD] += (side.values if self.linear else side.sizes)[-1]
+            pane.see_mid(bids.levels[0][0] + asks.levels[0][0])
 
     # Recovery
 
@@ -295,8 +287,7 @@ class Instrument:
         self._timeline.restore(timeline)
         self._state = None
         # What was observed last is what the book is: only breaks make the two differ.
-        tops = self.book.bids.top(FLOW_LEVELS), self.book.asks.top(FLOW_LEVELS)
-        self._before = tops if follows else None
+        self._before = (self.book.bids.front(), self.book.asks.front()) if follows else None
         self.check()
 
     def check(self) -> None:

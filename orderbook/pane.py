@@ -14,7 +14,8 @@ from typing import Any, Final
 from orderbook.bands import BANDS_BP
 from orderbook.events import Ticker, Trade
 from orderbook.flow import FLOW_LEVELS
-from orderbook.imbalance import LEVELS, Snapshot, imbalance_ratio
+from orderbook.front import LEVELS
+from orderbook.imbalance import Snapshot, imbalance_ratio
 from orderbook.units import from_record, to_record
 
 FLAG_GAP: Final = 1

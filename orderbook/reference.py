@@ -16,8 +16,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final, TypeVar
 
+from orderbook.reference_book import BANDS, DEPTHS, LEVELS, State
 from orderbook.reference_feed import Item, Ticker, Trade, from_recording
-from orderbook.reference_history import BANDS, DEPTHS, LEVELS, History, Observation, State
+from orderbook.reference_history import History, Observation
 from orderbook.reference_measures import (
     imbalance,
     mean_ratio,

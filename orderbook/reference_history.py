@@ -7,26 +7,12 @@ is live, what is a gap and what moves the clock is in this file.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
-from operator import attrgetter
 from typing import Final
 
-from orderbook.reference_feed import (
-    BookMessage,
-    Item,
-    LevelChange,
-    Malformed,
-    Ticker,
-    Trade,
-    parse,
-)
+from orderbook.reference_book import Side, State, state_of
+from orderbook.reference_feed import BookMessage, Item, Malformed, Ticker, Trade, parse
 
-LEVELS: Final = 10
-DEPTHS: Final = {"1": 1, "5": 5, "10": 10}
-BANDS: Final = {"10bp": Decimal("0.0010"), "25bp": Decimal("0.0025"), "50bp": Decimal("0.0050")}
 TICK_LAG_MS: Final = 3_000
 """A tick moves the clock to this long before the venue's time, so that late messages still fit."""
 MAX_AHEAD_MS: Final = 60_000
@@ -35,36 +21,6 @@ MAX_JUMP_MS: Final = 3_600_000
 """A longer step of the clock is not filled with windows."""
 MAX_QUIET_MS: Final = 3_000
 """A socket that was silent for longer makes its windows stale."""
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One price of a side, the size there as quoted and in USD."""
-
-    price: Decimal
-    amount: Decimal
-    usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Both sides' total size over some levels, as quoted and in USD."""
-
-    bid: Decimal
-    ask: Decimal
-    bid_usd: Decimal
-    ask_usd: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """A live book at one instant; `mid` and `sizes` exist only if both sides have a level."""
-
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
-    mid: Decimal | None
-    sizes: dict[str, Sizes]
-    """By the keys of DEPTHS and BANDS; a band that no level is in is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +55,6 @@ class Mark:
     def happened_within(self, start_ms: int, end_ms: int) -> bool:
         """Return whether `[start_ms, end_ms)` has the event."""
         return self.is_event and start_ms <= self.from_ms < end_ms
-
-
-class Side:
-    """One side of a book: a list of its levels, best first."""
-
-    def __init__(self, sign: int, linear: bool) -> None:
-        self._sign = sign
-        self._linear = linear
-        self._levels: list[Level] = []
-
-    def apply(self, changes: Iterable[LevelChange]) -> None:
-        """Set or remove each level; removing an unknown one does nothing."""
-        for price, amount in ((change.price, change.amount) for change in changes):
-            index = self._rank(price)
-            if index < len(self._levels) and self._levels[index].price == price:
-                del self._levels[index]
-            if amount:
-                usd = amount * price if self._linear else amount
-                self._levels.insert(index, Level(price, amount, usd))
-
-    def best(self, count: int) -> tuple[Level, ...]:
-        """Return the best populated levels."""
-        return tuple(self._levels[:count])
-
-    def within(self, limit: Decimal) -> tuple[Level, ...]:
-        """Return the levels strictly better than the price `limit`."""
-        return tuple(self._levels[: self._rank(limit)])
-
-    def _rank(self, price: Decimal) -> int:
-        """Return how many levels are strictly better: higher for a bid, lower for an ask."""
-        return bisect_left(self._levels, self._sign * price, key=self._key)
-
-    def _key(self, level: Level) -> Decimal:
-        return self._sign * level.price
 
 
 @dataclass(slots=True)
@@ -228,7 +150,7 @@ class History:
             self._asks = Side(+1, self.linear)
         self._bids.apply(message.bids)
         self._asks.apply(message.asks)
-        after = self._state()
+        after = state_of(self._bids, self._asks)
         clock_ms = self._advance(message.timestamp_ms)
         if after.mid is not None and after.bids[0].price >= after.asks[0].price:
             self._break("gap")
@@ -293,26 +215,3 @@ class History:
                 self.jumps.append((self.clock_ms, to_ms))
             self.clock_ms = to_ms
         return self.clock_ms
-
-    def _state(self) -> State:
-        bids, asks = self._bids.best(LEVELS), self._asks.best(LEVELS)
-        if not bids or not asks:
-            return State(bids, asks, None, {})
-        mid = (bids[0].price + asks[0].price) / 2
-        sizes = {name: _sizes(bids[:count], asks[:count]) for name, count in DEPTHS.items()}
-        for name, share in BANDS.items():
-            near_bids = self._bids.within(mid * (1 - share))
-            near_asks = self._asks.within(mid * (1 + share))
-            if near_bids or near_asks:
-                sizes[name] = _sizes(near_bids, near_asks)
-        return State(bids, asks, mid, sizes)
-
-
-def _sizes(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> Sizes:
-    zero, amount, usd = Decimal(0), attrgetter("amount"), attrgetter("usd")
-    return Sizes(
-        bid=sum(map(amount, bids), zero),
-        ask=sum(map(amount, asks), zero),
-        bid_usd=sum(map(usd, bids), zero),
-        ask_usd=sum(map(usd, asks), zero),
-    )

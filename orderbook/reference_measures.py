@@ -11,7 +11,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from orderbook.reference_history import LEVELS, Level, State
+from orderbook.reference_book import LEVELS, Level, State
 
 RATIO_DIGITS: Final = 12
 """A ratio that is to be averaged is rounded to this many decimals first."""

@@ -11,21 +11,29 @@ from typing import Final
 
 from orderbook.bands import Bands
 from orderbook.events import Level
+from orderbook.front import LEVELS, Front, front_of
 
 BID: Final = -1
 ASK: Final = 1
+
+_ANYWHERE: Final = 10**32
+"""Above every key."""
 
 
 class Side:
     """The levels of one side, best first."""
 
-    __slots__ = ("bands", "direction", "keys", "sizes")
+    __slots__ = ("_front", "_front_reach", "bands", "direction", "keys", "sizes")
 
     def __init__(self, direction: int, levels: Iterable[Level] = ()) -> None:
         self.direction = direction
         self.sizes: dict[int, int] = {price * direction: size for price, size in levels if size > 0}
         self.keys: list[int] = sorted(self.sizes)
         self.bands = Bands()
+        self._front: Front | None = None
+        """Memo of `front()`."""
+        self._front_reach = _ANYWHERE
+        """The key of its last level: a change up to there makes another front."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -46,6 +54,8 @@ class Side:
                 del keys[bisect_left(keys, key)]
             if key < bands.reach:
                 bands.add(key, size - before)
+            if key <= self._front_reach:
+                self._front = None
 
     def best(self) -> int | None:
         """Return the best price, or None if the side is empty."""
@@ -55,6 +65,14 @@ class Side:
         """Return the best levels, best first; fewer if there are fewer."""
         sizes, direction = self.sizes, self.direction
         return [(key * direction, sizes[key]) for key in self.keys[:count]]
+
+    def front(self) -> Front:
+        """Return the ten best levels and their sums: the same object while they are the same."""
+        if self._front is None:
+            count = LEVELS[-1]
+            self._front = front_of(self.top(count))
+            self._front_reach = self.keys[count - 1] if len(self.keys) >= count else _ANYWHERE
+        return self._front
 
     def near(self, twice_mid: int) -> Bands:
         """Return the sums of the levels in the bands around a mid."""

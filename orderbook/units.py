@@ -15,8 +15,9 @@ UNIT: Final = 10**8
 RATIO_UNIT: Final = 10**12
 """Units in 1 of a ratio that is going to be averaged."""
 
-_FAST_LIMIT: Final = 2.0**52 / UNIT
-"""Below this, neighbouring multiples of 1e-8 are different doubles, and rounding is exact."""
+FAST_LIMIT: Final = 2.0**25
+"""Below this, `round(x · 10⁸)` is the number that was meant: x is within 2⁻²⁹ of it, which is 0.19
+units, and the product is rounded by at most 0.25 of one."""
 _LIMIT: Final = 1e15
 """Every price, and every amount of a coin, is smaller: what is not, is a fault of the sender."""
 _WORD: Final = 2**63
@@ -28,7 +29,7 @@ def to_units(value: float) -> int:
 
     Raises ValueError if it is not finite, negative, 1e15 or more, or finer than 1e-8.
     """
-    if 0.0 <= value < _FAST_LIMIT:
+    if 0.0 <= value < FAST_LIMIT:
         units = round(value * UNIT)
         if units / UNIT == value:
             return units

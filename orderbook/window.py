@@ -10,7 +10,8 @@ from fractions import Fraction
 from orderbook import pane as p
 from orderbook.bands import BANDS_BP
 from orderbook.flow import FLOW_LEVELS
-from orderbook.imbalance import LEVELS, Snapshot, imbalance
+from orderbook.front import LEVELS
+from orderbook.imbalance import Snapshot, imbalance
 from orderbook.pane import Pane
 from orderbook.units import RATIO_UNIT, UNIT
 

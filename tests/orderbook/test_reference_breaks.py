@@ -208,9 +208,7 @@ def test_silence_lasts_from_before_the_tick_that_tells_it_to_the_one_that_ends_i
 
 
 def test_a_wait_that_ends_at_the_start_of_a_window_does_not_touch_it():
-    found = seconds(
-        CONNECTED, book(0, 1), DISCONNECTED, CONNECTED, book(2_000, 1), tick(3_250, 0)
-    )
+    found = seconds(CONNECTED, book(0, 1), DISCONNECTED, CONNECTED, book(2_000, 1), tick(3_250, 0))
     assert [window["status"] for window in found.values()] == ["reconnect", "reconnect", "complete"]
 
 
@@ -284,7 +282,9 @@ def test_other_messages_are_not_ours():
     items = [
         sent({"id": 1, "result": "ok"}),
         sent({"method": "subscription", "params": {"channel": "quote.X-PERPETUAL", "data": {}}}),
-        sent({"method": "subscription", "params": {"channel": f"book.{INSTRUMENT}.raw", "data": {}}}),
+        sent(
+            {"method": "subscription", "params": {"channel": f"book.{INSTRUMENT}.raw", "data": {}}}
+        ),
     ]
     history = history_of(items, instrument=INSTRUMENT, channel=CHANNEL)
     assert history.refused == history.observations == []

@@ -1,0 +1,121 @@
+"""A side keeps its levels sorted, and its front and bands equal to what the plain loops give."""
+
+from fractions import Fraction
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orderbook.bands import BANDS_BP, band_limit
+from orderbook.book import Book, Crossed, Duplicate, Gap
+from orderbook.events import Change
+from orderbook.front import LEVELS
+from orderbook.side import ASK, BID, Side
+
+profile = settings(max_examples=300, derandomize=True, database=None, deadline=None)
+MID = 10_000
+"""Levels stand at most 120 of 10,000 away: 120 bp, so the bands cut through them."""
+levels = st.lists(st.tuples(st.integers(MID - 120, MID + 120), st.integers(0, 9)), max_size=25)
+
+
+def plain_sums(side, twice_mid, bp):
+    """Sum the levels of a band by its definition: p > m(1−x) for bids, p < m(1+x) for asks."""
+    mid, share = Fraction(twice_mid, 2), Fraction(bp, 10_000)
+    inside = [
+        (price, size)
+        for price, size in side.levels()
+        if (price > mid * (1 - share) if side.direction == BID else price < mid * (1 + share))
+    ]
+    return sum(size for _, size in inside), sum(price * size for price, size in inside)
+
+
+@profile
+@given(
+    st.sampled_from([BID, ASK]),
+    levels,
+    st.lists(st.tuples(levels, st.integers(2 * MID - 300, 2 * MID + 300)), max_size=8),
+)
+def test_bands_equal_the_plain_loop_however_levels_and_mid_move(direction, first, moves):
+    side = Side(direction, dict(first).items())
+    for changes, twice_mid in moves:
+        side.update(changes)
+        side.check()
+        near = side.near(twice_mid)
+        for band, bp in enumerate(BANDS_BP):
+            expected = plain_sums(side, twice_mid, bp)
+            assert (near.sizes[band], direction * near.values[band]) == expected
+
+
+@profile
+@given(st.sampled_from([BID, ASK]), levels, st.lists(levels, max_size=8))
+def test_the_front_is_that_of_the_levels_and_the_same_object_while_it_is_the_same(
+    direction, first, moves
+):
+    side = Side(direction, dict(first).items())
+    before = side.front()
+    for changes in moves:
+        side.update(changes)
+        front = side.front()
+        best = list(side.levels())[:10]
+        assert front.levels == best == sorted(best, key=lambda level: direction * level[0])
+        for place, count in enumerate(LEVELS):
+            assert front.sizes[place] == sum(size for _, size in best[:count])
+            assert front.values[place] == sum(price * size for price, size in best[:count])
+        if front is before:
+            assert front.levels == before.levels
+        before = front
+        assert side.front() is front
+
+
+@profile
+@given(st.integers(1, 10**20), st.sampled_from(BANDS_BP), st.sampled_from([BID, ASK]))
+def test_the_limit_of_a_band_is_the_first_key_outside(twice_mid, bp, direction):
+    limit = band_limit(twice_mid, bp, direction)
+    for key, inside in ((limit - 1, True), (limit, False)):
+        price, reach = (
+            direction * key,
+            Fraction(twice_mid, 2) * (1 + direction * Fraction(bp, 10_000)),
+        )
+        assert (direction * price < direction * reach) is inside
+
+
+def test_a_level_exactly_on_the_limit_is_outside():
+    side = Side(ASK, [(10_009, 1), (10_010, 2), (10_011, 4)])
+    assert side.near(20_000).sizes == [1, 7, 7]
+    side = Side(BID, [(9_991, 1), (9_990, 2), (9_989, 4)])
+    assert side.near(20_000).sizes == [1, 7, 7]
+
+
+def book(bids=((99, 5),), asks=((101, 5),)):
+    made = Book()
+    made.apply(Change(0, 1, None, list(bids), list(asks)))
+    return made
+
+
+def test_a_change_must_name_the_last_one():
+    made = book()
+    assert made.apply(Change(1, 5, 4, [], [])) == Gap(expected=1, found=4)
+    assert made.apply(Change(1, 1, 0, [], [])) == Duplicate(1)
+    assert made.apply(Change(1, 5, 1, [(99, 7)], [])) is made
+    assert (made.change_id, made.bids.top(1)) == (5, [(99, 7)])
+    assert Book().apply(Change(1, 5, 4, [], [])) == Gap(None, 4)
+
+
+def test_what_does_not_follow_changes_nothing():
+    made = book()
+    made.apply(Change(1, 5, 4, [(99, 0)], [(101, 0)]))
+    assert (made.bids.top(1), made.asks.top(1), made.timestamp_ms) == ([(99, 5)], [(101, 5)], 0)
+
+
+def test_a_crossed_or_locked_book_is_said():
+    assert book().apply(Change(1, 2, 1, [(101, 1)], [])) == Crossed(101, 101)
+    assert book().apply(Change(1, 2, 1, [], [(98, 1)])) == Crossed(99, 98)
+
+
+def test_a_side_may_be_empty():
+    made = book(bids=())
+    assert not made.is_two_sided
+    assert made.bids.best() is None
+    assert made.bids.front().levels == []
+    made.check()
+    assert made.apply(Change(1, 2, 1, [(99, 1)], [])) is made
+    assert made.is_two_sided
