@@ -24,6 +24,11 @@ SESSIONS_REMEMBERED: Final = 8
 """Sessions that ended are remembered, so that a late frame of one can't take over again."""
 
 
+SNAPSHOT_PATIENCE_MS: Final = 15_000
+"""Venue time after which a book without a snapshot asks for one again; ingest tries for 10 s."""
+RETIRING_REASONS: Final = frozenset({"unsubscribed", "delisted"})
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the windows depend on besides the feed; part of the state's identity."""
@@ -58,6 +63,10 @@ class Processor:
         self.received_ns = 0
         self.position = 0
         """Offset of the next record of the feed; what is before it is included."""
+        self.end_reason = ""
+        """Why the session ended for this instrument; empty while it goes on."""
+        self.asked_ms = 0
+        """Venue time at which a snapshot was last asked for because none had come."""
         self.counts: Counter[str] = Counter()
 
     def feed(self, frame: Frame) -> Outcome:
@@ -110,6 +119,7 @@ class Processor:
         for place, item in enumerate(items):
             if type(item) is Notification:
                 self.received_ns = item.received_ns
+                instrument.hear(item.received_ns)
                 try:
                     self._notification(item.message, outcome)
                 except (Unreadable, Refused) as error:
@@ -119,15 +129,35 @@ class Processor:
                 outcome.windows += instrument.tick(
                     item.venue_ms, item.quiet_ms, self.rules.stale_after_ms
                 )
+                outcome.needs_resync |= self._has_waited_too_long(item.venue_ms)
             elif type(item) is Connected:
                 self.worker = item.worker
                 self.is_simulated = item.simulated
+                self.end_reason = ""
             elif type(item) is Disconnected:
                 self.counts["disconnects"] += 1
+                self.end_reason = item.reason
                 instrument.disconnect()
             elif type(item) is GapFound and item.channel == instrument.channel:
                 self.counts["gaps_at_ingest"] += 1
                 instrument.lose()
+
+    def _has_waited_too_long(self, venue_ms: int) -> bool:
+        """Whether a snapshot must be asked for (again): the one that was due may be refused."""
+        if self.instrument.is_live or self.end_reason:
+            self.asked_ms = 0
+            return False
+        if self.asked_ms == 0:
+            self.asked_ms = venue_ms
+        if venue_ms - self.asked_ms < SNAPSHOT_PATIENCE_MS:
+            return False
+        self.asked_ms = venue_ms
+        return True
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether the instrument is not ingested any more, by somebody's will."""
+        return self.end_reason in RETIRING_REASONS
 
     def _notification(self, message: bytes, outcome: Outcome) -> None:
         decoded = decode(message, self.name)
@@ -182,6 +212,8 @@ class Processor:
             self.worker,
             self.is_simulated,
             self.received_ns,
+            self.end_reason,
+            self.asked_ms,
             dict(self.counts),
             self.instrument.to_record(),
         ]
@@ -195,6 +227,8 @@ class Processor:
             self.worker,
             self.is_simulated,
             self.received_ns,
+            self.end_reason,
+            self.asked_ms,
             counts,
             instrument,
         ) = record

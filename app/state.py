@@ -95,7 +95,9 @@ class WorkerState:
             if whole:
                 self._whole_at[number] = now
             states = [
-                state for state in partition.states.values() if whole or state.name in changed
+                state
+                for state in partition.states.values()
+                if not state.is_retired and (whole or state.name in changed)
             ]
             heard_ms = heard_ms or max((s.received_ns for s in states), default=0) // 1_000_000
             yield LiveRecord(

@@ -23,8 +23,9 @@ from orderbook.window import Value, window_record
 
 IDLE_LATENESS_MS: Final = 3_000
 """How far the clock stays behind a tick's venue time: notifications were seen to take 2.8 s."""
-MAX_AHEAD_MS: Final = 60_000
-"""A message stamped further ahead than this is refused; still books were seen silent for 54 s."""
+MAX_AHEAD_MS: Final = 600_000
+"""A stamp further ahead of the venue's time is refused. As wide as this for recordings that are
+played many times as fast as they were made: ticks then come once in so many seconds of theirs."""
 
 Windows = list[dict[str, Value]]
 
@@ -67,8 +68,11 @@ class Instrument:
         self.is_stale = False
         self.clock_ms: int | None = None
         """Event time; it never goes back."""
-        self.venue_ms: int | None = None
-        """The venue's time as of the last tick."""
+        self.known_ms: int | None = None
+        """The latest venue time that this session has told; None until it has."""
+        self.known_ns = 0
+        """When that was, by the receiver's clock; it only says how much time has passed since."""
+        self.received_ns = 0
         self.trade_sequence: int | None = None
         self.ticker: Ticker | None = None
         """With the greatest timestamp; before the first snapshot, the last to arrive."""
@@ -82,10 +86,15 @@ class Instrument:
 
     # What the feed tells
 
+    def hear(self, received_ns: int) -> None:
+        """Note when the next message was received, ns since the epoch by the receiver's clock."""
+        self.received_ns = received_ns
+
     def connect(self) -> None:
         """A session begins; the book is not known until its snapshot."""
         self._break(Status.RECONNECT)
         self.trade_sequence = None
+        self.known_ms = None  # any time may have passed
 
     def disconnect(self) -> None:
         """The session ended."""
@@ -100,7 +109,7 @@ class Instrument:
 
         If the socket was quiet for too long, the time since is stale until a tick that is not.
         """
-        self.venue_ms = venue_ms
+        self._know(venue_ms)
         self.is_stale = quiet_ms > stale_after_ms
         windows = self._move_clock(venue_ms - IDLE_LATENESS_MS)
         if self.is_stale and self._timeline.is_started:
@@ -113,7 +122,7 @@ class Instrument:
         While a snapshot is waited for, changes are passed over. Raises Refused if the time stamp
         cannot be: too far ahead of all that is known.
         """
-        self._check_time(change.timestamp_ms)
+        self._check_time(change.timestamp_ms, self.known_ms)
         if change.previous_id is not None:
             if self.status is not Status.LIVE:
                 return [], None
@@ -122,6 +131,7 @@ class Instrument:
                 if isinstance(problem, Gap):
                     self.lose()
                 return [], problem
+        self._know(change.timestamp_ms)
         windows = self._move_clock(change.timestamp_ms)
         outcome = self.book.apply(change)
         self._state = None
@@ -143,7 +153,7 @@ class Instrument:
         Raises Refused, and takes none, if a time stamp of one cannot be.
         """
         for trade in trades:
-            self._check_time(trade.timestamp_ms)
+            self._check_time(trade.timestamp_ms, self._known_or_clock())
         for trade in trades:
             if trade.sequence is not None:
                 if self.trade_sequence is not None and trade.sequence <= self.trade_sequence:
@@ -154,7 +164,7 @@ class Instrument:
 
     def see_ticker(self, ticker: Ticker) -> None:
         """The venue's own figures; raises Refused if their time stamp cannot be."""
-        self._check_time(ticker.timestamp_ms)
+        self._check_time(ticker.timestamp_ms, self._known_or_clock())
         if not self._timeline.is_started:
             self.ticker = ticker
             return
@@ -177,12 +187,22 @@ class Instrument:
             self._state = measure(self.book, linear=self.linear)
         return self._state
 
-    def _check_time(self, timestamp_ms: int) -> None:
-        known = [time for time in (self.clock_ms, self.venue_ms) if time is not None]
-        if known and timestamp_ms > max(known) + MAX_AHEAD_MS:
-            raise Refused(
-                f"timestamp {timestamp_ms} is {timestamp_ms - max(known)} ms ahead of the venue's"
-            )
+    def _know(self, venue_ms: int) -> None:
+        if self.known_ms is None or venue_ms >= self.known_ms:
+            self.known_ms = venue_ms
+            self.known_ns = self.received_ns
+
+    def _known_or_clock(self) -> int | None:
+        return self.clock_ms if self.known_ms is None else self.known_ms
+
+    def _check_time(self, timestamp_ms: int, known_ms: int | None) -> None:
+        """Refuse what is stamped too far ahead, allowing for the time that has passed since."""
+        if known_ms is None:
+            return
+        passed_ms = max(0, self.received_ns - self.known_ns) // 1_000_000
+        ahead_ms = timestamp_ms - known_ms - passed_ms
+        if ahead_ms > MAX_AHEAD_MS:
+            raise Refused(f"timestamp {timestamp_ms} is {ahead_ms} ms ahead of the venue's")
 
     def _move_clock(self, time_ms: int) -> Windows:
         """Move the clock, unless that would be backwards; answer the windows that this closes."""
@@ -266,7 +286,7 @@ class Instrument:
             str(self.status),
             self.is_stale,
             self.clock_ms,
-            self.venue_ms,
+            [self.known_ms, self.known_ns, self.received_ns],
             self.trade_sequence,
             self.ticker,
             self._waiting_flags,
@@ -276,7 +296,8 @@ class Instrument:
 
     def restore(self, record: list[Any]) -> None:
         """Take the state of a record; raise ValueError if it breaks an invariant."""
-        self.channel, book, status, self.is_stale, self.clock_ms, self.venue_ms = record[:6]
+        self.channel, book, status, self.is_stale, self.clock_ms, known = record[:6]
+        self.known_ms, self.known_ns, self.received_ns = known
         self.trade_sequence, ticker, self._waiting_flags, follows, timeline = record[6:]
         self.status = Status(status)
         self.ticker = None if ticker is None else Ticker(*ticker)

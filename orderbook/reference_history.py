@@ -15,7 +15,7 @@ from orderbook.reference_feed import BookMessage, Item, Malformed, Ticker, Trade
 
 TICK_LAG_MS: Final = 3_000
 """A tick moves the clock to this long before the venue's time, so that late messages still fit."""
-MAX_AHEAD_MS: Final = 60_000
+MAX_AHEAD_MS: Final = 600_000
 """A book message further ahead than this of everything known is refused."""
 MAX_JUMP_MS: Final = 3_600_000
 """A longer step of the clock is not filled with windows."""
@@ -79,7 +79,10 @@ class History:
     _bids: Side = field(init=False)
     _asks: Side = field(init=False)
     _last_change_id: int | None = None
-    _venue_ms: int | None = None
+    _known: tuple[int, int] | None = None
+    """The latest venue time told in this session, and the receive time of the last message then."""
+    _received_ns: int = 0
+    _known_at_ns: int = 0
     _last_trade: int | None = None
 
     @property
@@ -91,10 +94,12 @@ class History:
         """Write down what one item of the feed says."""
         kind = item[0]
         if kind == "message":
+            self._received_ns = item[1]
             self._message(item[2])
         elif kind == "connected":
             self._break("reconnect")
             self._last_trade = None
+            self._known = None
         elif kind == "disconnected":
             self._break("reconnect")
         elif kind == "gap":
@@ -109,25 +114,36 @@ class History:
         try:
             content = parse(message, self.instrument, self.channel)
             if isinstance(content, BookMessage):
-                self._check_time(content.timestamp_ms)
+                self._check_time(content.timestamp_ms, self._known)
                 self._book(content)
             elif isinstance(content, Ticker):
-                self._check_time(content.timestamp_ms)
+                self._check_time(content.timestamp_ms, self._known or self._clock_as_known())
                 if self.first_snapshot_ms is None:
                     self.tickers.clear()
                 self.tickers.append((self.clock_ms, content))
             elif content is not None:
                 for trade in content:
-                    self._check_time(trade.timestamp_ms)
+                    self._check_time(trade.timestamp_ms, self._known or self._clock_as_known())
                 for trade in content:
                     self._trade(trade)
         except Malformed as error:
             self.refused.append(str(error))
 
-    def _check_time(self, timestamp_ms: int) -> None:
-        known = [time for time in (self.clock_ms, self._venue_ms) if time is not None]
-        if known and timestamp_ms > max(known) + MAX_AHEAD_MS:
-            raise Malformed(f"timestamp {timestamp_ms} is too far ahead of {max(known)}")
+    def _check_time(self, timestamp_ms: int, known: tuple[int, int] | None) -> None:
+        if known is None:
+            return
+        venue_ms, at_ns = known
+        passed_ms = max(0, (self._received_ns - at_ns) // 1_000_000)
+        if timestamp_ms > venue_ms + passed_ms + MAX_AHEAD_MS:
+            raise Malformed(f"timestamp {timestamp_ms} is too far ahead of {venue_ms}")
+
+    def _know(self, venue_ms: int) -> None:
+        if self._known is None or venue_ms >= self._known[0]:
+            self._known = venue_ms, self._received_ns
+            self._known_at_ns = self._received_ns
+
+    def _clock_as_known(self) -> tuple[int, int] | None:
+        return None if self.clock_ms is None else (self.clock_ms, self._known_at_ns)
 
     def _trade(self, trade: Trade) -> None:
         if trade.sequence is not None:
@@ -151,6 +167,7 @@ class History:
         self._bids.apply(message.bids)
         self._asks.apply(message.asks)
         after = state_of(self._bids, self._asks)
+        self._know(message.timestamp_ms)
         clock_ms = self._advance(message.timestamp_ms)
         if after.mid is not None and after.bids[0].price >= after.asks[0].price:
             self._break("gap")
@@ -172,12 +189,16 @@ class History:
         self.marks = [
             Mark("stale", clock_ms, None, False) for mark in self.marks if mark.until_ms is None
         ]
-        latest_ms = max(clock_ms, self._venue_ms or 0) + MAX_AHEAD_MS
-        self.tickers = [seen for seen in self.tickers if seen[1].timestamp_ms <= latest_ms]
+        assert self._known is not None
+        latest_ms = self._known[0] + MAX_AHEAD_MS
+        passed_ms = max(0, (self._received_ns - self._known[1]) // 1_000_000)
+        self.tickers = [
+            seen for seen in self.tickers if seen[1].timestamp_ms <= latest_ms + passed_ms
+        ]
 
     def _tick(self, venue_ms: int, quiet_ms: int) -> None:
         """Silence lasts from the clock before the tick that tells it to the tick that ends it."""
-        self._venue_ms = venue_ms
+        self._know(venue_ms)
         before_ms = self.clock_ms
         lasting = [mark for mark in self.marks if mark.kind == "stale" and mark.until_ms is None]
         if quiet_ms <= MAX_QUIET_MS:

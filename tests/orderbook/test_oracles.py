@@ -318,12 +318,39 @@ def test_a_jump_completes_what_had_begun_and_carries_the_state_into_what_it_ends
     assert whole["bid_depth_1_usd_mean"] == 6.0
 
 
+def test_time_that_passed_at_the_receiver_may_have_passed_at_the_venue():
+    feed = Feed()
+    feed.instrument.hear(0)
+    feed.book(0, [(99, 5)], [(101, 5)])
+    quiet_ms = 2 * 3_600_000
+    feed.instrument.hear(quiet_ms * 1_000_000)
+    windows, problem = feed.instrument.change(Change(START + quiet_ms, 2, 1, [], []))
+    assert problem is None
+    assert windows
+    feed.instrument.hear(0)  # the receiver's clock went back: it says nothing then
+    with pytest.raises(Refused):
+        feed.instrument.change(Change(START + quiet_ms + 600_001, 3, 2, [], []))
+
+
+def test_after_an_outage_the_first_snapshot_tells_the_time():
+    feed = Feed()
+    feed.book(0, [(99, 5)], [(101, 5)])
+    feed.instrument.disconnect()
+    feed.instrument.connect()
+    late = START + 86_400_000
+    with pytest.raises(Refused):  # a ticker can't: it would count in a window far ahead
+        feed.instrument.see_ticker(Ticker(late, 1.0, None, None, None))
+    snapshot = Change(late, 9, None, [(99 * UNIT, UNIT)], [(101 * UNIT, UNIT)])
+    assert feed.instrument.change(snapshot)[1] is None
+    assert feed.instrument.is_live
+
+
 def test_a_stamp_from_the_future_is_refused_and_changes_nothing():
     feed = Feed()
     feed.book(0, [(99, 5)], [(101, 5)])
     before = feed.instrument.to_record()
-    late = START + 60_001
-    with pytest.raises(Refused, match="60001 ms ahead"):
+    late = START + 600_001
+    with pytest.raises(Refused, match="600001 ms ahead"):
         feed.instrument.change(Change(late, 2, 1, [], []))
     with pytest.raises(Refused):
         feed.instrument.see_ticker(Ticker(late, 1.0, None, None, None))
