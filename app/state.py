@@ -55,6 +55,8 @@ class WorkerState:
         self._windows: dict[str, dict[str, Any]] = {}
         self._changed: dict[int, set[str]] = {}
         self._heard_ms: dict[int, int] = {}
+        """What was heard since the last live record."""
+        self._heard_at_ms: dict[int, int] = {}
         self._whole_at: dict[int, float] = {}
         self._decoded: dict[bytes, tuple[bytes, LiveRecord]] = {}
         self._newest: dict[tuple[str, int], int] = {}
@@ -69,6 +71,7 @@ class WorkerState:
         """Note what a frame was about, for the next live record."""
         received_ms = max((item.received_ns for item in frame.items), default=0) // 1_000_000
         self._heard_ms[partition] = max(received_ms, self._heard_ms.get(partition, 0))
+        self._heard_at_ms[partition] = max(received_ms, self._heard_at_ms.get(partition, 0))
         if frame.sequence:
             self._changed.setdefault(partition, set()).add(frame.instrument)
 
@@ -163,6 +166,8 @@ class WorkerState:
 
     def _forget_partitions(self) -> None:
         owned = self.books.partitions
+        for number in [n for n in self._heard_at_ms if n not in owned]:
+            del self._heard_at_ms[number]
         for number in [n for n in self._whole_at if n not in owned]:
             del self._whole_at[number]
             self._changed.pop(number, None)
@@ -230,13 +235,20 @@ class WorkerState:
         if state is None:
             return None
         book = state.instrument.book
+        live = self.live_state(state, partition)
+        if live.status == "live" and not self._hears(partition):
+            live.status = "stale"
         return BookView(
-            state=self.live_state(state, partition),
+            state=live,
             bids=[(price / UNIT, size / UNIT) for price, size in book.bids.top(depth)],
             asks=[(price / UNIT, size / UNIT) for price, size in book.asks.top(depth)],
             bid_levels=len(book.bids),
             ask_levels=len(book.asks),
         )
+
+    def _hears(self, partition: int) -> bool:
+        """Whether the feed of an owned partition has said something lately."""
+        return self.now_ms() - self._heard_at_ms.get(partition, 0) <= self.stale_after_ms
 
     def windows(
         self, instrument: str, length_ms: int, from_ms: int, to_ms: int, limit: int

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,8 @@ SESSION_TIMEOUT_S: Final = 10.0
 HEARTBEAT_S: Final = 2.0
 REQUEST_TIMEOUT_S: Final = 30.0
 REBALANCE_TIMEOUT_S: Final = 15.0
+STOP_DEADLINE_S: Final = 15.0
+"""A clean stop takes 2 to 4 s; without Kafka, Faust waits for it for ever."""
 PRODUCER_LINGER_S: Final = 0.002
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 STATE_VERSION: Final = 1
@@ -122,6 +125,14 @@ class Steelyard(faust.App):  # type: ignore[misc]
         await super().on_start()
         self.add_future(watch(self))
 
+    async def stop(self) -> None:
+        """Stop; a worker that cannot, because Kafka is gone, ends all the same."""
+        deadline = threading.Timer(STOP_DEADLINE_S, end_now)
+        deadline.daemon = True
+        deadline.start()
+        await super().stop()
+        deadline.cancel()
+
     @property
     def consumer_is_ready(self) -> bool:
         """Whether the consumer has been given its partitions at least once."""
@@ -167,6 +178,12 @@ class Steelyard(faust.App):  # type: ignore[misc]
             # also read back this worker's own partitions, later than they were written.
             table.recovery_buffer_size = 0
         return table
+
+
+def end_now() -> None:
+    """End the process: what is not committed is replayed by whoever comes next."""
+    print(f"error: not stopped within {STOP_DEADLINE_S:.0f} s", file=sys.__stderr__, flush=True)
+    os._exit(1)
 
 
 def data_dir(configured: Settings) -> Path:
