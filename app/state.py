@@ -300,14 +300,17 @@ class WorkerState:
     def _missing(self) -> list[str]:
         """Say what is still without a book here or unknown to the views."""
         known = self.states()
-        if self.ingest is None or not self.books.partitions:
-            return [] if known or self.ingest is None else ["no instrument is known yet"]
-        if self.ingest.session is None and not known:
-            return ["not connected to the venue yet"]
-        wanted = self.ingest.wanted.instruments()
-        missing = [n for n in wanted if n not in known or known[n].status == "waiting"]
-        if missing:
-            return [f"{len(missing)} of {len(wanted)} instruments wait for their first snapshot"]
+        if self.app.options.ingest and self.books.partitions:
+            if self.ingest is None:
+                return ["ingest has not started yet"]
+            if self.ingest.session is None and not known:
+                return ["not connected to the venue yet"]
+            wanted = self.ingest.wanted.instruments()
+            missing = [n for n in wanted if n not in known or known[n].status == "waiting"]
+            if missing:
+                return [
+                    f"{len(missing)} of {len(wanted)} instruments wait for their first snapshot"
+                ]
         return [] if known else ["no instrument is known yet"]
 
     def _assigned_partitions(self) -> set[int]:
