@@ -14,6 +14,7 @@ from models.frame import (
     FRAME_VERSION,
     MAX_FRAME_BYTES,
     MAX_FRAME_ITEMS,
+    RETURN_MARK,
     Connected,
     Disconnected,
     Frame,
@@ -46,6 +47,8 @@ class _Stream:
     """What is known of an instrument within the session."""
 
     partition: int
+    session: str
+    returns: int = 0
     sequence: int = 0
     channel: str = ""
     is_open: bool = False
@@ -83,8 +86,13 @@ class Framer:
         """Open an instrument, if it is not: it is known from here on."""
         stream = self._streams.get(instrument)
         if stream is None:
-            stream = self._streams[instrument] = _Stream(self.partition_of(instrument))
+            partition = self.partition_of(instrument)
+            stream = self._streams[instrument] = _Stream(partition, self._session)
         if not stream.is_open:
+            if stream.sequence:  # it was given up: another worker may have had it since
+                stream.returns += 1
+                stream.session = f"{self._session}{RETURN_MARK}{stream.returns}"
+                stream.sequence = 0
             stream.is_open = True
             stream.channel = channel
             mark = Connected(received_ns, self.worker, self._simulated)
@@ -130,6 +138,11 @@ class Framer:
         stream = self._streams.get(instrument)
         return stream.channel if stream is not None and stream.is_open else None
 
+    def session_of(self, instrument: str) -> str | None:
+        """Return the session of an instrument that is open; None if it is not."""
+        stream = self._streams.get(instrument)
+        return stream.session if stream is not None and stream.is_open else None
+
     def take(self) -> list[Record]:
         """Return all frames, each once, in the order in which they must be published."""
         drafts, self._drafts, self._open = self._drafts, [], {}
@@ -151,7 +164,7 @@ class Framer:
         ):
             stream.sequence += 1
             frame = Frame(
-                FRAME_VERSION, instrument, stream.channel, self._session, stream.sequence, []
+                FRAME_VERSION, instrument, stream.channel, stream.session, stream.sequence, []
             )
             draft = _Draft(frame, stream.partition)
             self._open[instrument] = draft

@@ -165,7 +165,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
     def resync(self, instrument: str, session: str) -> bool:
         """Ask for a new snapshot of a book; False if the request is of another session."""
         channel = self.framer.channel_of(instrument)
-        if session != self.session or channel is None:
+        if channel is None or session != self.framer.session_of(instrument):
             return False
         self.client.resync(channel)
         return True

@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from deribit.messages import Ignored, Unreadable, decode, is_linear
-from models.frame import Connected, Disconnected, Frame, GapFound, Item, Notification, Tick
+from models.frame import (
+    Connected,
+    Disconnected,
+    Frame,
+    GapFound,
+    Item,
+    Notification,
+    Tick,
+    connection_of,
+)
 from orderbook.book import Crossed, Duplicate, Gap
 from orderbook.events import Change, Ticker
 from orderbook.instrument import Instrument, Refused, Status
@@ -73,7 +82,7 @@ class Processor:
         """Take the next frame of the instrument, or a frame of ticks for all of them."""
         outcome = Outcome()
         if frame.sequence == 0:
-            if frame.session == self.session:
+            if frame.session == connection_of(self.session):
                 self._take(frame.items, outcome)
             return outcome
         if frame.session != self.session:

@@ -6,7 +6,9 @@ replay of the topic reproduces not only the data but also its breaks.
 
 Frames of one instrument within one session are numbered from 1 without a hole. A session is one
 websocket connection of one worker; its name is unique, and says nothing about order: the order of
-the log decides which session is the current one.
+the log decides which session is the current one. An instrument that was given up and comes back to
+the same connection comes back in a session of its own, `NAME+1`, `NAME+2`, …: another worker may
+have had it meanwhile, and what is late of the first must not be taken for the second.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Final
 import msgspec
 
 FRAME_VERSION: Final = 1
+RETURN_MARK: Final = "+"
 MAX_FRAME_ITEMS: Final = 1_000
 MAX_FRAME_BYTES: Final = 256 * 1024
 """A frame is closed when it reaches this; one larger notification travels in a frame of its own."""
@@ -79,6 +82,11 @@ class Frame(msgspec.Struct, frozen=True, array_like=True):
     sequence: int
     """1, 2, 3, … per (session, instrument); 0 in a frame of ticks."""
     items: list[Item]
+
+
+def connection_of(session: str) -> str:
+    """Return the session that ticks of the same connection carry."""
+    return session.partition(RETURN_MARK)[0]
 
 
 _encoder = msgspec.msgpack.Encoder()

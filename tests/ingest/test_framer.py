@@ -15,6 +15,7 @@ from models.frame import (
     Frame,
     Notification,
     Tick,
+    connection_of,
     decode_frame,
 )
 
@@ -73,7 +74,9 @@ def test_a_tick_stands_between_what_came_before_and_after(framer: Framer) -> Non
     assert decode_frame(second.value).sequence == 2
 
 
-def test_an_instrument_that_is_given_up_and_taken_again_is_connected_again(framer: Framer) -> None:
+def test_an_instrument_that_is_given_up_and_taken_again_has_a_session_of_its_own(
+    framer: Framer,
+) -> None:
     add(framer, BTC, 1)
     framer.end(BTC, "moved", 2)
     framer.end(BTC, "moved", 3)
@@ -81,7 +84,10 @@ def test_an_instrument_that_is_given_up_and_taken_again_is_connected_again(frame
     first, second = frames(framer.take())
     assert first.items[-1] == Disconnected(2, "moved")
     assert second.items == [Connected(4, "worker-1", True), Notification(4, b"{}")]
-    assert [first.sequence, second.sequence] == [1, 2]
+    assert [first.sequence, second.sequence] == [1, 1]
+    assert [first.session, second.session] == ["s1", "s1+1"]
+    assert framer.session_of(BTC) == "s1+1"
+    assert connection_of(second.session) == first.session
 
 
 def test_a_new_session_numbers_from_one_after_all_of_the_old(framer: Framer) -> None:
