@@ -35,8 +35,8 @@ def register(app: Steelyard) -> None:
         async for event in stream.events():
             partition = keeper.accept(event)
             if partition is not None:
-                await take(partition, event)
-                partition.position = event.message.offset + 1
+                async with keeper.applying(partition, event):
+                    await take(partition, event)
 
     async def take(partition: Partition[Processor], event: EventT) -> None:
         offset = event.message.offset

@@ -42,11 +42,11 @@ def register(app: Steelyard) -> None:
             partition = keeper.accept(event)
             if partition is None:
                 continue
-            try:
-                add(partition, _decoder.decode(event.value or b""), event.value)
-            except msgspec.MsgspecError as error:
-                log.warning("windows, offset %d: %s", event.message.offset, error)
-            partition.position = event.message.offset + 1
+            async with keeper.applying(partition, event):
+                try:
+                    add(partition, _decoder.decode(event.value or b""), event.value)
+                except msgspec.MsgspecError as error:
+                    log.warning("windows, offset %d: %s", event.message.offset, error)
 
     def add(partition: Partition[Chunk], window: _Key, value: bytes) -> None:
         number = chunk_number(window.start_ms, window.length_ms)

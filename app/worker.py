@@ -99,6 +99,7 @@ class Steelyard(faust.App):  # type: ignore[misc]
             consumer_max_fetch_size=MAX_REQUEST_BYTES,
             table_standby_replicas=configured.standbys,
             stream_recovery_delay=0.0,
+            recovery_consistency_check=False,  # the keeper's, which rebuilds, is in place of it
             stream_wait_empty=False,
             web_bind=configured.web_host,
             web_port=configured.web_port,
@@ -132,6 +133,10 @@ class Steelyard(faust.App):  # type: ignore[misc]
         deadline.start()
         await super().stop()
         deadline.cancel()
+        reason = self.crash_reason
+        if isinstance(reason, UserError):  # Faust would exit with 1, and a traceback
+            print(f"error: {reason}", file=sys.__stderr__, flush=True)
+            os._exit(reason.exit_code)
 
     @property
     def consumer_is_ready(self) -> bool:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -25,6 +26,8 @@ S = TypeVar("S")
 
 REREAD_INTERVAL_S: Final = 1.0
 """At most so often is the same position of a partition read again."""
+MAX_RESENT_RECORDS: Final = 200
+"""Of states not in memory, so many are written again at a checkpoint after a foreign write."""
 MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
 """A larger state is not sent: the topic would refuse it, which would stop the worker."""
 
@@ -52,6 +55,10 @@ class Partition(Generic[S]):
     dirty: set[bytes] = field(default_factory=set)
     sent: list[Awaitable[Any]] = field(default_factory=list)
     """Records that were sent because of the input, which a checkpoint waits for."""
+    whole: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an event is being applied: a checkpoint must not see half of it."""
+    unsure: list[bytes] = field(default_factory=list)
+    """Keys in the table whose record may not be the last of the changelog any more."""
     changelog_next: int = 0
     """The changelog offset that the next write will get, as long as nobody else writes."""
     is_alone: bool = True
@@ -110,6 +117,24 @@ class StateKeeper(Generic[S]):
             return None
         return partition
 
+    @asynccontextmanager
+    async def applying(self, partition: Partition[S], event: EventT) -> AsyncIterator[None]:
+        """Apply an accepted event as a whole; the position then includes it.
+
+        If that fails, or is cancelled, states may include what has not been sent on. Nothing of
+        the partition is written any more then, and the worker ends: the event is replayed.
+        """
+        async with partition.whole:
+            try:
+                yield
+            except BaseException as error:
+                partition.is_fenced = True
+                if isinstance(error, Exception):
+                    log.error("%s cannot be applied: %r; the worker stops", event.message.tp, error)
+                    await self.app.crash(error)
+                raise
+            partition.position = event.message.offset + 1
+
     def state(self, partition: Partition[S], key: bytes) -> S | None:
         """Return the state of a key, from memory or from the table."""
         state = partition.states.get(key)
@@ -136,6 +161,10 @@ class StateKeeper(Generic[S]):
     def wants(self, tp: TP) -> bool:
         """Whether a partition of the input is meant."""
         return bool(tp.topic == self.topic)
+
+    def changelog_tp(self, number: int) -> TP:
+        """Return a partition of the changelog."""
+        return self._changelog(number)
 
     def input_tp(self, number: int) -> TP:
         """Return a partition of the input."""
@@ -164,6 +193,15 @@ class StateKeeper(Generic[S]):
             return None
         return partition.position
 
+    def is_dirty(self, tp: TP) -> bool:
+        """Whether something is to be written although the position may not have moved.
+
+        A state that another worker overtook has to be written again even where all is quiet:
+        compaction would keep the older record.
+        """
+        partition = self.partitions.get(tp.partition)
+        return partition is not None and bool(partition.dirty or partition.unsure)
+
     def fence(self, tp: TP) -> None:
         """A commit was refused: the partition may have another owner, so nothing more is written.
 
@@ -173,11 +211,14 @@ class StateKeeper(Generic[S]):
         if partition is not None:
             partition.is_fenced = True
 
-    def begin(self, number: int, position: int, first: int, end: int) -> None:
+    def begin(
+        self, number: int, position: int, first: int, end: int, changelog: range | None = None
+    ) -> None:
         """Take over a partition whose table has been recovered, at the position committed.
 
-        If a state can't be read, the partition is begun at `first`, the earliest offset that there
-        is: the keys that have a state skip what theirs includes, the others are computed again.
+        If a state can't be read, or the changelog (the offsets that it has) cannot have held them
+        all, the partition is begun at `first`, the earliest offset that there is: the keys that
+        have a state skip what theirs includes, the others are computed again.
         A state that includes more than there is, beyond `end`, is of a topic that was deleted: what
         comes now is all new to it.
         """
@@ -188,6 +229,10 @@ class StateKeeper(Generic[S]):
         partition: Partition[S] = Partition(
             number, position, changelog_next=0 if persisted is None else persisted + 1
         )
+        why = None if changelog is None else self._missing(number, changelog)
+        if why is not None and position > first:
+            log.warning("%s-%d: %s; computing again from %d", self.topic, number, why, first)
+            partition.position = first
         if not self.is_lazy:
             for key, record in store.records(number):
                 state = self._load(key, record)
@@ -197,6 +242,12 @@ class StateKeeper(Generic[S]):
                 partition.states[key] = state
                 if position_of(record) > end:
                     self.codec.rebase(state, first)
+        if changelog is not None and partition.changelog_next > changelog.stop:
+            # What is here is not there any more: all of it is written again.
+            store.forget_offset(number)
+            partition.changelog_next = changelog.stop
+            partition.is_alone = not changelog.stop
+            self._doubt(partition)
         overtaken = store.overtaken.pop(number, set())
         if overtaken:
             log.warning(
@@ -209,6 +260,33 @@ class StateKeeper(Generic[S]):
                 self.state(partition, key)
             partition.dirty |= overtaken & partition.states.keys()
         self.partitions[number] = partition
+        log.info(
+            "%s-%d: taken over at offset %d, %d states; changelog read to %d",
+            self.topic,
+            number,
+            partition.position,
+            len(partition.states),
+            partition.changelog_next,
+        )
+
+    def _doubt(self, partition: Partition[S]) -> None:
+        """Have every state written again: the changelog may not end with it."""
+        partition.dirty |= partition.states.keys()
+        if self.is_lazy:
+            partition.unsure = [key for key, _ in self._store.records(partition.number)]
+
+    def _missing(self, number: int, changelog: range) -> str | None:
+        """Say why states may be missing although the input was committed; None if none are."""
+        store = self._store
+        known = store.opened_at.get(number, -1)
+        name = self._changelog(number).topic
+        if known >= changelog.stop:
+            return f"{name} was made anew: it ends at {changelog.stop}, {known} had been read"
+        if changelog.start > known + 1:
+            return f"{name} was truncated: it begins at {changelog.start}"
+        if known < 0 and not changelog:
+            return f"{name} is empty"
+        return None
 
     def _load(self, key: bytes, record: bytes) -> S | None:
         try:
@@ -227,20 +305,29 @@ class StateKeeper(Generic[S]):
         for callback in self.on_settled:
             callback()
 
-    async def checkpoint(self, number: int) -> None:
+    async def checkpoint(self, number: int) -> bool:
         """Write the dirty states of a partition and wait until Kafka has them.
 
-        Raises whatever the producer raised: the position must then not be committed.
+        Answers False if the partition was given up meanwhile, raises whatever the producer raised:
+        either way the position must not be committed.
         """
         async with self._checkpointing:
             partition = self.partitions.get(number)
             if partition is None:
-                return
-            partition.checkpointed_at = time.monotonic()
-            sent, partition.sent = partition.sent, []
-            dirty, partition.dirty = partition.dirty, set()
+                return False
+            async with partition.whole:
+                if partition.is_fenced:
+                    return False
+                partition.checkpointed_at = time.monotonic()
+                sent, partition.sent = partition.sent, []
+                dirty, partition.dirty = partition.dirty, set()
+                try:
+                    records = self._records(partition, dirty)
+                except BaseException:
+                    partition.dirty |= dirty
+                    partition.sent = sent + partition.sent
+                    raise
             try:
-                records = self._records(partition, dirty)
                 await asyncio.gather(*sent)
                 if records:
                     await self._write(partition, records)
@@ -251,6 +338,7 @@ class StateKeeper(Generic[S]):
                 partition.dirty |= dirty
                 partition.sent = sent + partition.sent
                 raise
+        return True
 
     def _records(self, partition: Partition[S], keys: set[bytes]) -> dict[bytes, bytes | None]:
         records: dict[bytes, bytes | None] = {}
@@ -262,6 +350,11 @@ class StateKeeper(Generic[S]):
                     f"the state of {key!r} has {len(record)} bytes, more than {MAX_RECORD_BYTES}"
                 )
             records[key] = record
+        for _ in range(min(len(partition.unsure), MAX_RESENT_RECORDS)):
+            key = partition.unsure.pop()
+            record = self._store.get_record(partition.number, key)
+            if record is not None and key not in partition.states:
+                records.setdefault(key, record)
         return records
 
     async def _write(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
@@ -284,12 +377,11 @@ class StateKeeper(Generic[S]):
             # and does not know yet, or we are that worker. The commit that follows tells: if it is
             # refused, nothing more is written; if not, writing every state again makes ours the
             # last of each key.
-            partition.dirty |= partition.states.keys()
+            self._doubt(partition)
             log.warning(
-                "%s-%d: another worker wrote to the changelog; writing all %d states again",
+                "%s-%d: another worker wrote to the changelog; writing all states again",
                 self.table.name,
                 partition.number,
-                len(partition.states),
             )
 
     @property

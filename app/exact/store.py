@@ -22,6 +22,7 @@ from faust.stores import rocksdb
 from faust.types import TP, EventT
 from yarl import URL
 
+from app.errors import UserError
 from app.exact.record import BadRecord, position_of
 
 log = logging.getLogger("steelyard.store")
@@ -30,6 +31,8 @@ BLOCK_CACHE_BYTES = 4 * 1024 * 1024
 """Per partition; Faust's default is 2 GiB per table and partition."""
 WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 MAX_WRITE_BUFFERS = 2
+NO_SPACE = "No space left"
+"""In the text of RocksDB's error when the disk is full, which is no damage."""
 STORE_OPTIONS = {
     "driver": "rocksdict",
     "block_cache_size": BLOCK_CACHE_BYTES,
@@ -39,7 +42,7 @@ STORE_OPTIONS = {
 }
 
 
-class StoreLocked(RuntimeError):
+class StoreLocked(UserError):
     """Another process holds the database of a partition."""
 
 
@@ -50,6 +53,8 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.overtaken: dict[int, set[bytes]] = {}
         """By partition: keys of which recovery met an older record after a newer one."""
+        self.opened_at: dict[int, int] = {}
+        """By partition: the changelog offset that its database had when it was opened, else -1."""
 
     def get_record(self, partition: int, key: bytes) -> bytes | None:
         """Return the record of a key."""
@@ -77,6 +82,10 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
         if offset is not None:
             batch.put(self.offset_key, str(offset).encode())
         self._db_for_partition(tp.partition).write(batch)
+
+    def forget_offset(self, partition: int) -> None:
+        """Let the next recovery read the changelog from its beginning."""
+        self._db_for_partition(partition).delete(self.offset_key)
 
     def apply_changelog_batch(
         self,
@@ -112,26 +121,62 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
             log.warning("a record of %s is unreadable: %s", self.table_name, error)
             return False
 
+    def _visible_items(self, db: Any) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over all records; raise if a block is damaged, where Faust's would just end."""
+        iterator = db.iter()
+        iterator.seek_to_first()
+        while iterator.valid():
+            key = iterator.key()
+            if key != self.offset_key:
+                yield key, iterator.value()
+            iterator.next()
+        iterator.status()
+
+    async def _try_open_db_for_partition(self, partition: int, **_: Any) -> Any:
+        """Open a partition's database at once; Faust tries a held lock for half a minute."""
+        return self._db_for_partition(partition)
+
     def _open_for_partition(self, partition: int) -> Any:
+        database = self._open_healthy(partition)
+        offset = database.get(self.offset_key)
+        self.opened_at[partition] = -1 if offset is None else int(offset)
+        return database
+
+    def _open_healthy(self, partition: int) -> Any:
         """Open a partition's database; drop it for recovery if it is damaged."""
+        path = self.partition_path(partition)
         try:
             database = super()._open_for_partition(partition)
-            for _ in self._visible_items(database):  # reads every block, so checks every checksum
-                pass
         except Exception as error:
-            path = self.partition_path(partition)
-            text = str(error)
-            if "lock" in text.lower() and "checksum" not in text:
+            problem = str(error)
+            if "lock" in problem.lower() and "checksum" not in problem:
                 raise StoreLocked(
                     f"{path} is held by another process: give each worker a name of its own "
                     "(STEELYARD_WORKER_NAME), or stop the other one"
                 ) from error
-            if "No space left" in text:
+            if NO_SPACE in problem:
                 raise
-            log.warning("%s is damaged (%s): dropped, to be rebuilt from the changelog", path, text)
-            shutil.rmtree(path, ignore_errors=True)
-            return super()._open_for_partition(partition)
-        return database
+        else:
+            found = self._damage(database)
+            if found is None:
+                return database
+            problem = found
+            database.close()
+        log.warning("%s is damaged (%s): dropped, to be rebuilt from the changelog", path, problem)
+        shutil.rmtree(path, ignore_errors=True)
+        return super()._open_for_partition(partition)
+
+    def _damage(self, database: Any) -> str | None:
+        """Say what is damaged; reading every block checks every checksum."""
+        try:
+            for _ in self._visible_items(database):
+                pass
+        except Exception as error:
+            # Only the text leaves: the traceback would keep the iterator, and so the lock.
+            if NO_SPACE in str(error):
+                raise
+            return str(error)
+        return None
 
 
 class StateTable(faust.Table):  # type: ignore[misc]

@@ -1,0 +1,222 @@
+"""Faust's transport made exact, on a real broker; each beside what plain Faust does."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from app.settings import Settings
+from app.topics import changelog_name, ensure_topics
+from app.verify.records import committed, read_topic
+from tests.exact.counting import CountCodec, Exact, Plain, expected, produce, running, until
+
+pytestmark = pytest.mark.timeout(120)
+
+NEVER_S = 3_600.0
+
+
+@pytest.fixture
+async def topics(installation: Settings) -> Settings:
+    """The installation with its topics."""
+    await ensure_topics(installation)
+    return installation
+
+
+async def stored(settings: Settings) -> dict[bytes, tuple[int, int]]:
+    """Return the counts in the changelog: of each key the record with the highest position."""
+    codec, states = CountCodec(), {}
+    for record in await read_topic(settings.kafka, changelog_name(settings.app_id, "books")):
+        state = codec.load(record.key, record.value or b"")
+        if record.key not in states or state.position >= states[record.key].position:
+            states[record.key] = state
+    return {key: (state.count, state.chain) for key, state in states.items()}
+
+
+async def commits(settings: Settings) -> int:
+    """Return how many records of the feed are committed."""
+    found = await committed(settings.kafka, settings.app_id, f"{settings.topic_prefix}feed")
+    return sum(found.values())
+
+
+# F1: where nothing is committed, a seek "to what is committed" must go to the beginning
+
+
+async def replayed_after_a_seek(worker: Exact | Plain, settings: Settings) -> int:
+    """Process 40 records without a commit, seek as a rebalance does; return what comes again."""
+    async with running(worker):
+        await produce(settings, 0, 40)
+        await until("processed", lambda: len(worker.processed) == 40)
+        assert await commits(settings) == 0
+        if isinstance(worker, Exact):
+            worker.keeper.drop(list(worker.keeper.partitions))
+        await worker.app.consumer.perform_seek()
+        await produce(settings, 40, 2)  # delivered after all that comes again
+        await until("more", lambda: {(0, 20), (1, 20)} <= set(worker.processed[40:]))
+        return len(worker.processed) - 42
+
+
+async def test_f1_a_partition_without_a_commit_begins_at_its_beginning(topics: Settings) -> None:
+    assert await replayed_after_a_seek(Exact(topics, checkpoint_ms=3_600_000), topics) == 40
+
+
+async def test_f1_plain_faust_stays_where_the_fetcher_stands(topics: Settings) -> None:
+    assert await replayed_after_a_seek(Plain(topics, broker_commit_interval=NEVER_S), topics) == 0
+
+
+async def test_the_fetchers_own_seek_takes_nothing_over(topics: Settings) -> None:
+    """Faust's fetcher seeks when the flow is stopped, before the tables are recovered."""
+    worker = Exact(topics, checkpoint_ms=3_600_000)
+    async with running(worker):
+        await until("shared", lambda: len(worker.keeper.partitions) == topics.partitions)
+        consumer = worker.app.consumer
+        worker.keeper.drop(list(worker.keeper.partitions))
+        fetching, consumer._fetching = consumer._fetching, asyncio.current_task()
+        await consumer.perform_seek()
+        consumer._fetching = fetching
+        assert worker.keeper.partitions == {}
+        await consumer.perform_seek()
+        assert len(worker.keeper.partitions) == topics.partitions
+
+
+# F2: a rebalance must not replay what was processed
+
+
+async def processed_over_a_rebalance(
+    first: Exact | Plain, second: Exact | Plain, settings: Settings
+) -> int:
+    """Process 100 records, let another worker join; return how many were processed in all."""
+    async with running(first):
+        await produce(settings, 0, 100)
+        await until("processed", lambda: len(first.processed) == 100)
+        async with running(second):
+            await until("shared", lambda: len(second.app.consumer.assignment()) > 0)
+            await produce(settings, 100, 40)
+            partitions = set(range(settings.partitions))
+
+            def is_done() -> bool:
+                done = {*first.processed, *second.processed}
+                return len(done) == 140 and {number for number, _ in done} == partitions
+
+            await until("all processed", is_done)
+    return len(first.processed) + len(second.processed)
+
+
+async def test_f2_a_rebalance_commits_first(topics: Settings) -> None:
+    first, second = Exact(topics, 1, checkpoint_ms=10_000), Exact(topics, 2, checkpoint_ms=10_000)
+    assert await processed_over_a_rebalance(first, second, topics) == 140
+    assert await stored(topics) == expected(140)
+    assert await commits(topics) == 140
+
+
+async def test_f2_plain_faust_replays(topics: Settings) -> None:
+    first, second = (Plain(topics, n, broker_commit_interval=10.0) for n in (1, 2))
+    assert await processed_over_a_rebalance(first, second, topics) > 140
+
+
+# F4: what Kafka refuses must not be committed
+
+
+async def refuse_large_records(settings: Settings, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        configs = {"cleanup.policy": "compact", "max.message.bytes": "80"}
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs)
+        await admin.alter_configs([resource])
+    finally:
+        await admin.close()
+
+
+async def test_f4_a_refused_checkpoint_is_fatal_and_nothing_is_committed(topics: Settings) -> None:
+    worker = Exact(topics, checkpoint_ms=500)
+    async with running(worker):
+        await refuse_large_records(topics, changelog_name(topics.app_id, "books"))
+        await produce(topics, 0, 20)
+        await until("crashed", lambda: worker.app.crashed)
+    assert len(worker.processed) == 20
+    assert await commits(topics) == 0
+    assert await stored(topics) == {}
+
+
+async def test_f4_plain_faust_commits_all_the_same(topics: Settings) -> None:
+    worker = Plain(topics, broker_commit_interval=0.5)
+    async with running(worker):
+        await refuse_large_records(topics, changelog_name(topics.app_id, "books"))
+        await produce(topics, 0, 20)
+        await until("processed", lambda: len(worker.processed) == 20)
+        deadline = time.monotonic() + 20
+        while await commits(topics) < 20 and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        assert not worker.app.crashed
+    assert await commits(topics) == 20
+    assert await read_topic(topics.kafka, changelog_name(topics.app_id, "books")) == []
+
+
+# F14: a stop is clean and bounded, whatever an agent is doing
+
+
+async def test_f14_a_stop_in_the_middle_of_an_event_is_bounded_and_loses_nothing(
+    topics: Settings,
+) -> None:
+    worker = Exact(topics, checkpoint_ms=10_000)
+    async with running(worker):
+        await produce(topics, 0, 40)
+        await until("processed", lambda: len(worker.processed) == 40)
+        worker.hold.clear()
+        await produce(topics, 40, 4)
+        # Half applied: the count has it, what would be sent on has not been.
+        await until("in the middle", lambda: _counted(worker) == 41)
+        started = time.monotonic()
+        await worker.app.stop()
+        assert time.monotonic() - started < 10
+    again = Exact(topics, 2, checkpoint_ms=200)
+    async with running(again):
+        await until("replayed", lambda: again.keeper.partitions and _counted(again) == 44)
+    assert await stored(topics) == expected(44)
+
+
+def _counted(worker: Exact) -> int:
+    partitions: Any = worker.keeper.partitions.values()
+    return sum(state.count for each in partitions for state in each.states.values())
+
+
+# A re-read: what is skipped by the fetcher is asked for, and comes
+
+
+async def test_a_skipped_record_is_read_again(topics: Settings) -> None:
+    worker = Exact(topics, checkpoint_ms=300)
+    async with running(worker):
+        await produce(topics, 0, 40)
+        await until("processed", lambda: len(worker.processed) == 40)
+        for partition in worker.keeper.partitions.values():
+            partition.position -= 5  # as if five records had been dropped on the way
+            for state in partition.states.values():
+                state.position = 0
+            partition.reread_at = 0.0
+        before = len(worker.processed)
+        await produce(topics, 40, 4)
+        await until("read again", lambda: len(worker.processed) == before + 14)
+    assert await commits(topics) == 44
+
+
+# Recovery
+
+
+async def test_a_recovery_reads_the_changelog_from_its_very_first_record(topics: Settings) -> None:
+    first = Exact(topics, 1, checkpoint_ms=10_000)
+    async with running(first):
+        await produce(topics, 0, 2, keys=2)  # one key in each partition: one record each
+        await until("processed", lambda: len(first.processed) == 2)
+    changelog = await read_topic(topics.kafka, changelog_name(topics.app_id, "books"))
+    assert [record.offset for record in changelog] == [0, 0]
+    second = Exact(topics, 2, checkpoint_ms=300)
+    async with running(second):
+        await until("shared", lambda: len(second.keeper.partitions) == topics.partitions)
+        await produce(topics, 2, 2, keys=2)
+        await until("processed", lambda: len(second.processed) == 2)
+    assert await stored(topics) == expected(4, keys=2)

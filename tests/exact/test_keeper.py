@@ -1,0 +1,333 @@
+"""The keeper: what is checkpointed, when it may be committed, and what a foreign write leads to."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types import TP
+
+from app.exact.keeper import Partition, StateKeeper
+from app.exact.record import pack, position_of
+from app.exact.store import StateStore
+from tests.exact.counting import Count, CountCodec
+from tests.exact.test_store import store_in
+
+INPUT = TP("feed", 0)
+CHANGELOG = "books-changelog"
+
+
+class Log:
+    """A producer, and the changelog that it appends to."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, bytes | None]] = []
+        self.error: Exception | None = None
+
+    async def send(
+        self, topic: str, key: bytes, value: bytes | None, partition: int, *_: Any
+    ) -> asyncio.Future[Any]:
+        assert (topic, partition) == (CHANGELOG, 0)
+        future = asyncio.get_running_loop().create_future()
+        if self.error is not None:
+            future.set_exception(self.error)
+        else:
+            self.records.append((key, value))
+            future.set_result(SimpleNamespace(offset=len(self.records) - 1))
+        return future
+
+
+class App:
+    """What a keeper needs of an app."""
+
+    def __init__(self) -> None:
+        self.producer = Log()
+        self.crashes: list[BaseException] = []
+
+    async def crash(self, error: BaseException) -> None:
+        self.crashes.append(error)
+
+
+class Kit:
+    """A keeper on a real RocksDB and a changelog in a list."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.app = App()
+        self.store: StateStore = store_in(folder)
+        topic = SimpleNamespace(get_topic_name=lambda: CHANGELOG)
+        table: Any = SimpleNamespace(name="books", data=self.store, changelog_topic=topic)
+        app: Any = self.app
+        self.keeper: StateKeeper[Count] = StateKeeper(app, "feed", table, CountCodec(), **options)
+        self.keeper.begin(0, 0, 0, 0)
+
+    @property
+    def partition(self) -> Partition[Count]:
+        return self.keeper.partitions[0]
+
+    @property
+    def log(self) -> Log:
+        return self.app.producer
+
+    def event(self, key: bytes, offset: int) -> Any:
+        message = SimpleNamespace(partition=0, offset=offset, tp=INPUT)
+        return SimpleNamespace(key=key, value=b"1", message=message)
+
+    async def take(self, key: bytes) -> None:
+        """Apply the next event, to a key."""
+        event = self.event(key, self.partition.position)
+        partition = self.keeper.accept(event)
+        assert partition is not None
+        async with self.keeper.applying(partition, event):
+            state = self.keeper.state(partition, key)
+            if state is None:
+                state = partition.states[key] = Count()
+            state.add(event.value)
+            partition.dirty.add(key)
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return Kit(tmp_path)
+
+
+# Positions
+
+
+async def test_only_the_next_offset_is_applied(kit: Kit) -> None:
+    await kit.take(b"a")
+    assert kit.keeper.accept(kit.event(b"a", 0)) is None
+    assert kit.keeper.rereads() == {}
+    assert kit.keeper.accept(kit.event(b"a", 5)) is None
+    assert kit.keeper.rereads() == {INPUT: 1}
+    kit.keeper.reread_done(INPUT)
+    assert kit.keeper.accept(kit.event(b"a", 7)) is None
+    assert kit.keeper.rereads() == {}, "asked again at once: at most once a second"
+    assert kit.keeper.accept(kit.event(b"a", 1)) is kit.partition
+
+
+async def test_a_checkpoint_writes_what_is_dirty_as_of_the_position(kit: Kit) -> None:
+    for key in (b"a", b"b", b"a"):
+        await kit.take(key)
+    assert await kit.keeper.checkpoint(0)
+    written = dict(kit.log.records)
+    assert sorted(written) == [b"a", b"b"]
+    assert {position_of(record or b"") for record in written.values()} == {3}
+    assert dict(kit.store.records(0)) == written
+    assert kit.store.persisted_offset(TP(CHANGELOG, 0)) == 1
+    await kit.take(b"b")
+    assert await kit.keeper.checkpoint(0)
+    assert [key for key, _ in kit.log.records] == [b"a", b"b", b"b"]
+
+
+async def test_what_was_sent_on_is_waited_for(kit: Kit) -> None:
+    await kit.take(b"a")
+    sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    kit.partition.sent.append(sent)
+    checkpoint = asyncio.create_task(kit.keeper.checkpoint(0))
+    done, _ = await asyncio.wait({checkpoint}, timeout=0.1)
+    assert not done
+    sent.set_result(None)
+    assert await checkpoint
+
+
+# Failure
+
+
+async def test_a_refused_record_fails_the_checkpoint_and_stays_dirty(kit: Kit) -> None:
+    await kit.take(b"a")
+    kit.log.error = RuntimeError("refused")
+    with pytest.raises(RuntimeError, match="refused"):
+        await kit.keeper.checkpoint(0)
+    assert kit.partition.dirty == {b"a"}
+    assert dict(kit.store.records(0)) == {}, "not in the store before Kafka has it"
+    kit.log.error = None
+    assert await kit.keeper.checkpoint(0)
+    assert dict(kit.store.records(0)) == dict(kit.log.records)
+
+
+async def test_a_checkpoint_never_sees_half_an_event(kit: Kit) -> None:
+    await kit.take(b"a")
+    event = kit.event(b"a", 1)
+    partition = kit.keeper.accept(event)
+    assert partition is not None
+    async with kit.keeper.applying(partition, event):
+        partition.states[b"a"].add(b"1")  # applied, but what follows from it is not sent yet
+        checkpoint = asyncio.create_task(kit.keeper.checkpoint(0))
+        done, _ = await asyncio.wait({checkpoint}, timeout=0.1)
+        assert not done
+    assert await checkpoint
+    ((_, record),) = kit.log.records
+    state = CountCodec().load(b"a", record or b"")
+    assert (state.count, state.position) == (2, 2)
+
+
+async def test_an_event_that_cannot_be_applied_ends_the_worker_and_is_not_written(kit: Kit) -> None:
+    await kit.take(b"a")
+    event = kit.event(b"a", 1)
+    partition = kit.keeper.accept(event)
+    assert partition is not None
+
+    async def fail() -> None:
+        async with kit.keeper.applying(partition, event):
+            partition.states[b"a"].add(b"1")
+            raise RuntimeError("no memory")
+
+    with pytest.raises(RuntimeError, match="no memory"):
+        await fail()
+    assert [str(error) for error in kit.app.crashes] == ["no memory"]
+    assert kit.keeper.committable(INPUT, force=True) is None
+    assert not await kit.keeper.checkpoint(0)
+    assert kit.log.records == []
+
+
+async def test_a_cancelled_event_is_not_written_either(kit: Kit) -> None:
+    event = kit.event(b"a", 0)
+    partition = kit.keeper.accept(event)
+    assert partition is not None
+
+    async def hang() -> None:
+        async with kit.keeper.applying(partition, event):
+            partition.states[b"a"] = Count(count=1)
+            partition.dirty.add(b"a")
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert not await kit.keeper.checkpoint(0)
+    assert kit.log.records == []
+    assert kit.app.crashes == []
+
+
+async def test_a_refused_commit_fences_the_partition(kit: Kit) -> None:
+    await kit.take(b"a")
+    kit.keeper.fence(INPUT)
+    assert kit.keeper.committable(INPUT, force=True) is None
+    assert not await kit.keeper.checkpoint(0)
+    assert kit.log.records == []
+
+
+async def test_a_partition_that_was_given_up_is_not_committed(kit: Kit) -> None:
+    await kit.take(b"a")
+    kit.keeper.drop([0])
+    assert not await kit.keeper.checkpoint(0)
+
+
+# Somebody else writes
+
+
+async def test_after_a_foreign_write_every_state_is_written_again(kit: Kit) -> None:
+    for key in (b"a", b"b"):
+        await kit.take(key)
+    await kit.keeper.checkpoint(0)
+    kit.log.records.append((b"a", pack(1, 0, b"a zombie's")))
+    await kit.take(b"b")
+    await kit.keeper.checkpoint(0)
+    assert kit.store.persisted_offset(TP(CHANGELOG, 0)) == 1, "the zombie's has not been read"
+    assert kit.keeper.is_dirty(INPUT), "a checkpoint is due although nothing more comes"
+    await kit.keeper.checkpoint(0)
+    assert dict(kit.log.records) == dict(kit.store.records(0))
+    assert not kit.keeper.is_dirty(INPUT)
+
+
+async def test_after_a_foreign_write_states_that_left_memory_are_written_too(
+    tmp_path: Path,
+) -> None:
+    kit = Kit(tmp_path, is_lazy=True)
+    for key in (b"a", b"b", b"c"):
+        await kit.take(key)
+    await kit.keeper.checkpoint(0)
+    assert kit.partition.states == {}
+    kit.log.records.append((b"a", pack(1, 0, b"a zombie's")))
+    await kit.take(b"b")
+    await kit.keeper.checkpoint(0)
+    await kit.keeper.checkpoint(0)
+    assert dict(kit.log.records) == dict(kit.store.records(0))
+
+
+async def test_a_record_that_recovery_saw_overtaken_is_written_again(tmp_path: Path) -> None:
+    kit = Kit(tmp_path)
+    await kit.take(b"a")
+    await kit.keeper.checkpoint(0)
+    kit.keeper.drop([0])
+    kit.store.overtaken[0] = {b"a"}
+    kit.keeper.begin(0, 1, 0, 1)
+    assert kit.keeper.is_dirty(INPUT)
+    await kit.keeper.checkpoint(0)
+    assert [key for key, _ in kit.log.records] == [b"a", b"a"]
+    assert kit.store.overtaken == {}
+
+
+# Taking over
+
+
+async def test_a_state_that_cannot_be_read_is_computed_anew(kit: Kit) -> None:
+    for key in (b"a", b"b"):
+        await kit.take(key)
+    await kit.keeper.checkpoint(0)
+    kit.store.put_acknowledged(TP(CHANGELOG, 0), {b"a": b"damaged"}, 1)
+    kit.keeper.drop([0])
+    kit.keeper.begin(0, 2, 0, 2)
+    assert kit.partition.position == 0, "from the beginning: b skips what it includes"
+    assert list(kit.partition.states) == [b"b"]
+    assert kit.partition.states[b"b"].position == 2
+
+
+async def test_lazy_states_leave_memory_when_they_are_written(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, is_lazy=True)
+    await kit.take(b"a")
+    await kit.keeper.checkpoint(0)
+    assert kit.partition.states == {}
+    seen = kit.keeper.peek(0, b"a")
+    assert seen is not None
+    assert seen.count == 1
+    await kit.take(b"a")
+    assert kit.partition.states[b"a"].count == 2
+
+
+@pytest.mark.parametrize(
+    ("opened_at", "changelog", "why"),
+    [
+        (-1, range(0), "books-changelog is empty"),
+        (-1, range(7, 9), "was truncated: it begins at 7"),
+        (3, range(5, 9), "was truncated: it begins at 5"),
+        (1, range(1), "was made anew: it ends at 1, 1 had been read"),
+    ],
+)
+async def test_a_changelog_that_lost_records_means_computing_again(
+    kit: Kit, caplog: pytest.LogCaptureFixture, opened_at: int, changelog: range, why: str
+) -> None:
+    kit.keeper.drop([0])
+    kit.store.opened_at[0] = opened_at
+    kit.keeper.begin(0, 50, 4, 60, changelog)
+    assert kit.partition.position == 4
+    assert why in caplog.text
+
+
+@pytest.mark.parametrize(("opened_at", "changelog"), [(-1, range(9)), (4, range(5, 9))])
+async def test_a_whole_changelog_is_believed(kit: Kit, opened_at: int, changelog: range) -> None:
+    kit.keeper.drop([0])
+    kit.store.opened_at[0] = opened_at
+    kit.keeper.begin(0, 50, 4, 60, changelog)
+    assert kit.partition.position == 50
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+async def test_what_a_new_changelog_lacks_is_written_to_it(tmp_path: Path, is_lazy: bool) -> None:
+    kit = Kit(tmp_path, is_lazy=is_lazy)
+    for key in (b"a", b"b"):
+        await kit.take(key)
+    await kit.keeper.checkpoint(0)
+    kept = dict(kit.store.records(0))
+    kit.keeper.drop([0])
+    kit.log.records.clear()
+    kit.keeper.begin(0, 2, 0, 2, range(0))
+    assert kit.keeper.is_dirty(INPUT)
+    await kit.keeper.checkpoint(0)
+    assert {key for key, _ in kit.log.records} == kept.keys()
+    assert dict(kit.log.records) == dict(kit.store.records(0))
+    assert kit.store.persisted_offset(TP(CHANGELOG, 0)) == 1

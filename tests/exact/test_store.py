@@ -1,0 +1,198 @@
+"""The store: value and offset in one step, the newer record wins, and damage is not served."""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import faust
+import pytest
+from faust.types import TP
+
+from app.exact.record import pack, position_of
+from app.exact.store import StateStore, StateTable, StoreLocked
+from tests.chaos.steps import damage
+from tests.harness.processes import Child, python
+
+TOPIC = TP("books-changelog", 0)
+
+
+def store_in(folder: Path) -> StateStore:
+    """Return the store of a table, with nothing but a disk behind it."""
+    app = faust.App("store", datadir=folder, autodiscover=False)
+    table = StateTable(app, name="books", partitions=1, key_type=bytes, value_type=bytes)
+    store: StateStore = table.data
+    folder_of = store.partition_path(0).parent
+    folder_of.mkdir(parents=True, exist_ok=True)
+    return store
+
+
+def close(store: StateStore) -> None:
+    for database in store._dbs.values():
+        database.close()
+    store._dbs.clear()
+
+
+def reopened(store: StateStore, folder: Path) -> StateStore:
+    close(store)
+    return store_in(folder)
+
+
+def event(key: bytes, value: bytes | None, offset: int) -> Any:
+    message = SimpleNamespace(key=key, value=value, offset=offset, partition=0, tp=TOPIC)
+    return SimpleNamespace(message=message)
+
+
+def apply(store: StateStore, *events: Any) -> None:
+    store.apply_changelog_batch(events, to_key=lambda key: key, to_value=lambda value: value)
+
+
+def filled(folder: Path) -> StateStore:
+    """A store with enough in it that RocksDB has written a table file."""
+    store = store_in(folder)
+    for offset in range(200):
+        payload = random.Random(offset).randbytes(2_000)
+        store.put_acknowledged(TOPIC, {b"k%d" % offset: pack(1, offset, payload)}, offset)
+    store._db_for_partition(0).flush()
+    return store
+
+
+# Value and offset
+
+
+def test_value_and_offset_are_kept_together(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.put_acknowledged(TOPIC, {b"a": b"1", b"b": b"2"}, 7)
+    store.put_acknowledged(TOPIC, {b"a": None}, 8)
+    store = reopened(store, tmp_path)
+    assert dict(store.records(0)) == {b"b": b"2"}
+    assert store.persisted_offset(TOPIC) == 8
+
+
+def test_an_offset_that_is_not_known_stays(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.put_acknowledged(TOPIC, {b"a": b"1"}, 7)
+    store.put_acknowledged(TOPIC, {b"a": b"2"}, None)
+    assert store.get_record(0, b"a") == b"2"
+    assert store.persisted_offset(TOPIC) == 7
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from app.exact.record import pack
+from tests.exact.test_store import TOPIC, store_in
+store = store_in(Path(sys.argv[1]))
+print("writing", flush=True)
+for offset in range(10_000_000):
+    store.put_acknowledged(TOPIC, {b"a": pack(1, offset, b"x" * 500)}, offset)
+"""
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kill_at_any_moment_leaves_value_and_offset_alike(tmp_path: Path, seed: int) -> None:
+    log = tmp_path / "writer.log"
+    writer = Child("writer", python("-c", WRITER, str(tmp_path / "db")), {}, log).start()
+    writer.wait_until("writing", lambda: b"writing" in log.read_bytes(), 20)
+    time.sleep(random.Random(seed).uniform(0.05, 0.3))
+    writer.signal(signal.SIGKILL)
+    writer.wait()
+    store = store_in(tmp_path / "db")
+    record = store.get_record(0, b"a")
+    assert record is not None
+    assert position_of(record) == store.persisted_offset(TOPIC)
+    assert store.persisted_offset(TOPIC) > 0
+
+
+# Which record wins
+
+
+def test_the_higher_position_wins_whatever_the_order(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    old, new = pack(1, 10, b"old"), pack(1, 20, b"new")
+    apply(store, event(b"a", old, 0), event(b"a", new, 1), event(b"b", new, 2), event(b"b", old, 3))
+    assert dict(store.records(0)) == {b"a": new, b"b": new}
+    assert store.overtaken == {0: {b"b"}}
+    assert store.persisted_offset(TOPIC) == 3
+
+
+def test_a_late_record_of_another_batch_does_not_win(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    old, new = pack(1, 10, b"old"), pack(1, 20, b"new")
+    apply(store, event(b"a", new, 0))
+    store = reopened(store, tmp_path)
+    apply(store, event(b"a", old, 1))
+    assert dict(store.records(0)) == {b"a": new}
+    assert store.overtaken == {0: {b"a"}}
+
+
+def test_of_equal_positions_the_later_record_wins(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    first, second = pack(1, 10, b"first"), pack(1, 10, b"second")
+    apply(store, event(b"a", first, 0), event(b"a", second, 1))
+    assert dict(store.records(0)) == {b"a": second}
+    assert store.overtaken == {}
+
+
+def test_a_deleted_key_is_gone(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    apply(store, event(b"a", pack(1, 10, b"x"), 0), event(b"a", None, 1))
+    assert dict(store.records(0)) == {}
+
+
+# Damage
+
+
+@pytest.mark.parametrize("how", ["flip", "truncate", "no-manifest", "no-current"])
+def test_a_damaged_database_is_dropped_and_said(
+    tmp_path: Path, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = filled(tmp_path)
+    path = store.partition_path(0)
+    close(store)
+    damage(path, how)
+    store = store_in(tmp_path)
+    with caplog.at_level(logging.WARNING, "steelyard.store"):
+        assert dict(store.records(0)) == {}
+    assert store.persisted_offset(TOPIC) is None, "so that recovery reads the changelog anew"
+    assert "is damaged" in caplog.text
+    assert str(path) in caplog.text
+    store.put_acknowledged(TOPIC, {b"a": b"1"}, 1)
+    assert store.get_record(0, b"a") == b"1"
+
+
+def test_a_healthy_database_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = reopened(filled(tmp_path), tmp_path)
+    assert len(dict(store.records(0))) == 200
+    assert store.persisted_offset(TOPIC) == 199
+    assert caplog.text == ""
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from tests.exact.test_store import store_in
+store = store_in(Path(sys.argv[1]))
+store._db_for_partition(0)
+print("holding", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_database_that_another_process_holds_is_left_alone(tmp_path: Path) -> None:
+    close(filled(tmp_path / "db"))
+    log = tmp_path / "holder.log"
+    holder = Child("holder", python("-c", HOLDER, str(tmp_path / "db")), {}, log).start()
+    try:
+        holder.wait_until("holding", lambda: b"holding" in log.read_bytes(), 20)
+        store = store_in(tmp_path / "db")
+        with pytest.raises(StoreLocked, match="STEELYARD_WORKER_NAME"):
+            store.get_record(0, b"k1")
+    finally:
+        holder.kill()
+    assert len(dict(store_in(tmp_path / "db").records(0))) == 200
