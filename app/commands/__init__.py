@@ -13,6 +13,7 @@ COMMANDS: Final[dict[str, str]] = {
     "settings": "app.commands.settings_:settings",
     "compute": "app.commands.compute:compute",
     "replay": "app.commands.replay:replay",
+    "verify": "app.commands.verify:verify",
     "subscribe": "app.commands.subscribe:subscribe",
     "unsubscribe": "app.commands.subscribe:unsubscribe",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -61,10 +62,21 @@ class Recovered:
         return states
 
 
-def compare_states(states: dict[Wanted, Processor], oracle: Oracle, report: Report) -> None:
-    """Compare recovered states with the oracle's as of the same positions."""
+def compare_states(
+    states: dict[Wanted, Processor], oracle: Oracle, committed: dict[int, int], report: Report
+) -> None:
+    """Compare recovered states with the oracle's as of the same positions.
+
+    What is committed is not read again: a state must include all of it that is its own.
+    """
     for wanted, state in states.items():
         report.count("states")
+        offsets = oracle.touched.get((wanted.partition, wanted.instrument), [])
+        end = bisect_left(offsets, committed.get(wanted.partition, 0))
+        missing = max(0, end - bisect_left(offsets, wanted.position))
+        if missing:
+            report.lost += missing
+            report.name("lost", f"{wanted.instrument}: {missing} frames are committed, not stored")
         expected = oracle.states.get(wanted)
         found = canonical(state)
         if expected is not None and digest(found) == digest(expected):

@@ -65,7 +65,7 @@ def check(
     oracle = Oracle(rules, frozenset(states), on_state=served.see)
     oracle.replay(written.feed)
     report.count("feed_records", len(written.feed))
-    compare_states(states, oracle, report)
+    compare_states(states, oracle, written.committed, report)
     _compare_commits(written, report)
     published = _compare_windows(written, oracle, report)
     served.compare(report)

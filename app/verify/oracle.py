@@ -56,6 +56,8 @@ class Oracle:
     """Windows that the feed itself gives twice, and differently."""
     states: dict[Wanted, dict[str, Any]] = field(default_factory=dict)
     processors: dict[tuple[int, str], Processor] = field(default_factory=dict)
+    touched: dict[tuple[int, str], list[int]] = field(default_factory=dict)
+    """Offsets of the frames about each instrument, those of ticks left out."""
     unreadable: int = 0
 
     def replay(self, records: Iterable[Record]) -> None:
@@ -102,6 +104,7 @@ class Oracle:
         where = record.partition, frame.instrument
         if where not in self.processors:
             self.processors[where] = Processor(frame.instrument, self.rules)
+        self.touched.setdefault(where, []).append(record.offset)
         return [self.processors[where]]
 
 

@@ -98,7 +98,7 @@ def items_of(frames: Iterable[Frame]) -> Iterable[Item]:
     session, ended, number = "", set[str](), 0
     for frame in frames:
         if not frame.sequence:
-            if frame.session == session:
+            if frame.session == session.partition("+")[0]:
                 for tick in frame.items:
                     assert isinstance(tick, Tick)
                     yield "tick", tick.venue_ms, tick.quiet_ms

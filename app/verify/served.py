@@ -29,9 +29,10 @@ Level = tuple[int, int]
 
 
 class Sample(NamedTuple):
-    """One answer: when it had come, which worker was asked, and the parts that matter."""
+    """One answer: what was asked, and the parts that matter."""
 
     at_ms: int
+    """When it was answered, by the clock of who answered."""
     url: str
     status: str
     instrument: str
@@ -40,9 +41,10 @@ class Sample(NamedTuple):
     """Of a book `bids` and `asks`; of a row all its fields."""
 
 
-def samples_of(at_ms: int, url: str, answer: dict[str, Any]) -> Iterator[Sample]:
+def samples_of(url: str, answer: dict[str, Any]) -> Iterator[Sample]:
     """Yield the samples in an answer of /v1/books/… or /v1/imbalance."""
     data, meta = answer["data"], answer["meta"]
+    at_ms = meta["as_of_ms"]
     if isinstance(data, list):
         for row in data:
             status, change_id = row["status"], row["change_id"]

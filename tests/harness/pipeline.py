@@ -29,14 +29,16 @@ def free_port() -> int:
 class Worker(Child):
     """One Faust worker."""
 
-    def __init__(self, number: int, env: dict[str, str], folder: Path) -> None:
+    def __init__(
+        self, number: int, env: dict[str, str], folder: Path, application: str = "app"
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.is_paused = False
         name = f"worker-{number}"
         super().__init__(
             name,
-            python("-m", "faust", "-A", "app", "worker", "-l", "info"),
+            python("-m", "faust", "-A", application, "worker", "-l", "info"),
             {**env, "STEELYARD_WORKER_NAME": name, "STEELYARD_WEB_PORT": str(self.port)},
             folder / f"{name}.log",
         )
@@ -58,6 +60,8 @@ class Pipeline:
         self.folder = installation.data_dir
         self.folder.mkdir(parents=True, exist_ok=True)
         self.settings = settings
+        self.application = "app"
+        """The Faust application that workers run: the product, or what it is compared with."""
         self.workers: dict[int, Worker] = {}
         self.exchange: Child | None = None
         self.venue_port = 0
@@ -108,7 +112,7 @@ class Pipeline:
         }
         for name, value in {**self.settings, **settings}.items():
             env[f"STEELYARD_{name.upper()}"] = value
-        self.workers[number] = Worker(number, env, self.folder)
+        self.workers[number] = Worker(number, env, self.folder, self.application)
         return self.workers[number]
 
     def start_worker(self, number: int, **settings: str) -> Worker:

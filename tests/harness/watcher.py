@@ -40,7 +40,8 @@ class Watcher:
     def stop(self) -> None:
         """Ask no more."""
         self._stop.set()
-        self._thread.join(10)
+        if self._thread.is_alive():
+            self._thread.join(10)
 
     def _run(self) -> None:
         while not self._stop.wait(ASK_INTERVAL_S):
@@ -53,7 +54,7 @@ class Watcher:
     def _keep(self, url: str, path: str) -> None:
         answer = self._ask(url + path)
         if answer is not None:
-            self.samples += samples_of(time.time_ns() // 1_000_000, url + path, answer)
+            self.samples += samples_of(url + path, answer)
 
     def _ask(self, url: str) -> dict[str, Any] | None:
         try:

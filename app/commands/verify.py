@@ -1,0 +1,186 @@
+"""`verify`: are the books that are served what the feed gives, and what the venue has?"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from websockets.asyncio.client import ClientConnection, connect
+
+from app.commands.environment import load_settings
+from app.errors import UserError
+from app.settings import Settings
+from app.verify.live import Ask, Claim, Verdict, claim_of, compare, decode
+from app.verify.records import Unreadable
+
+DEPTH: Final = 1_000
+VENUE_DEPTH: Final = 10_000
+TIMEOUT_S: Final = 10.0
+MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+COLOURS: Final = {"equal": "green", "different": "red"}
+
+
+class Different(UserError):
+    """A book is not what the feed or the venue says."""
+
+    exit_code = 1
+
+
+def verify(
+    instrument: Annotated[
+        list[str] | None, typer.Argument(help="Instruments; all that are served by default.")
+    ] = None,
+    venue: Annotated[
+        bool, typer.Option("--venue", help="Compare with the venue's own books, too.")
+    ] = False,
+    url: Annotated[str | None, typer.Option(help="Base URL of a worker's views.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Compare served books with a replay of the feed; exit 1 if one differs, 2 if none can be.
+
+    The whole feed that Kafka still has is read, by code that shares nothing with the workers'.
+    """
+    settings = load_settings()
+    base = (url or f"http://127.0.0.1:{settings.web_port}").rstrip("/")
+    try:
+        verdicts = asyncio.run(_verify(settings, base, instrument, venue))
+    except Unreadable as error:
+        raise UserError(str(error)) from error
+    if as_json:
+        for verdict in verdicts:
+            print(json.dumps(asdict(verdict)))
+    else:
+        Console().print(_table(verdicts))
+    _conclude(verdicts)
+
+
+def _conclude(verdicts: list[Verdict]) -> None:
+    different = [verdict for verdict in verdicts if verdict.status == "different"]
+    if different:
+        names = ", ".join(f"{each.instrument} ({each.party})" for each in different)
+        raise Different(f"{len(different)} books differ from the replay of the feed: {names}")
+    if unmet := [verdict for verdict in verdicts if verdict.status != "equal"]:
+        names = ", ".join(f"{each.instrument} ({each.party}: {each.status})" for each in unmet)
+        raise UserError(f"{len(unmet)} books cannot be compared now: {names}")
+    if not verdicts:
+        raise UserError("no instrument is served that could be compared")
+
+
+async def _verify(
+    settings: Settings, base: str, names: list[str] | None, venue: bool
+) -> list[Verdict]:
+    from aiokafka.errors import KafkaError
+
+    served = names if names is not None else await asyncio.to_thread(_served, base)
+    console = Console(stderr=True, highlight=False)
+    parties: dict[str, Ask] = {"system": lambda name: asyncio.to_thread(_book, base, name)}
+    try:
+        with console.status("replaying the feed") as status:
+            read = 0
+
+            def on_records(count: int) -> None:
+                nonlocal read
+                read += count
+                status.update(f"replaying the feed: {read:,} records")
+
+            async with _venue(settings.venue_url if venue else None) as desk:
+                if desk is not None:
+                    parties["venue"] = desk
+                feed = f"{settings.topic_prefix}feed"
+                return await compare(settings.kafka, feed, parties, served, on_records)
+    except (KafkaError, OSError) as error:
+        raise UserError(
+            f"Kafka at {settings.kafka} (STEELYARD_KAFKA) cannot be read: {error!r}"
+        ) from error
+
+
+def _get(url: str) -> Any:
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310
+            return decode(answer.read())
+    except urllib.error.HTTPError as error:
+        return None if error.code in {404, 503} else _no_worker(url, error)
+    except (OSError, ValueError) as error:
+        return _no_worker(url, error)
+
+
+def _no_worker(url: str, error: Exception) -> Any:
+    raise UserError(
+        f"no worker answers at {url}: {error}\n"
+        "Start one, or name another with --url http://127.0.0.1:PORT"
+    ) from error
+
+
+def _served(base: str) -> list[str]:
+    answer = _get(f"{base}/v1/imbalance")
+    if answer is None:
+        raise UserError(f"the worker at {base} does not know any instrument yet")
+    return [row["instrument"] for row in answer["data"]]
+
+
+def _book(base: str, name: str) -> Claim | None:
+    answer = _get(f"{base}/v1/books/{name}?depth={DEPTH}")
+    if answer is None or answer["data"]["bids"] is None or answer["meta"]["change_id"] is None:
+        return None
+    data = answer["data"]
+    is_whole = max(data["bid_levels"], data["ask_levels"]) <= DEPTH
+    return claim_of(data["bids"], data["asks"], answer["meta"]["change_id"], is_whole=is_whole)
+
+
+class _Desk:
+    """One connection to the venue, one question at a time."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self._turn = asyncio.Lock()
+        self._number = 0
+
+    async def __call__(self, name: str) -> Claim | None:
+        """Return the venue's own book of an instrument."""
+        async with self._turn, asyncio.timeout(TIMEOUT_S):
+            self._number += 1
+            params = {"instrument_name": name, "depth": VENUE_DEPTH}
+            request = {"jsonrpc": "2.0", "id": self._number, "method": "public/get_order_book"}
+            await self.socket.send(json.dumps(request | {"params": params}))
+            while True:
+                answer = decode(await self.socket.recv())
+                if answer.get("id") == self._number:
+                    break
+        if "result" not in answer:
+            return None
+        book = answer["result"]
+        return claim_of(book["bids"], book["asks"], book["change_id"], is_whole=True)
+
+
+@asynccontextmanager
+async def _venue(url: str | None) -> AsyncIterator[_Desk | None]:
+    if url is None:
+        yield None
+        return
+    try:
+        socket = await connect(url, open_timeout=TIMEOUT_S, max_size=MAX_MESSAGE_BYTES)
+    except (OSError, TimeoutError) as error:
+        raise UserError(f"the venue at {url} (STEELYARD_VENUE_URL) does not answer") from error
+    try:
+        yield _Desk(socket)
+    finally:
+        await socket.close()
+
+
+def _table(verdicts: list[Verdict]) -> Table:
+    table = Table("instrument", "compared with", "result", "change_id", "levels", "differences")
+    table.columns[0].no_wrap = True
+    for each in verdicts:
+        result = f"[{COLOURS.get(each.status, 'yellow')}]{each.status}[/]"
+        cells = ("" if each.change_id is None else str(each.change_id), str(each.levels))
+        table.add_row(each.instrument, each.party, result, *cells, "\n".join(each.differences))
+    return table
