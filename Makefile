@@ -8,7 +8,7 @@ TOOLS := .venv/.tools-installed
 CHECKED := app agents models orderbook deribit exchange
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live worker test check lock clean
+.PHONY: help setup demo live worker test check lock clean chaos chaos-quick soak
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,3 +61,14 @@ $(RUNTIME): requirements.lock | .venv/bin/python
 $(TOOLS): requirements-dev.lock $(RUNTIME)
 	$(PIP) -r requirements-dev.lock
 	@touch $@
+
+chaos-quick: $(TOOLS) ## run the quick set of the fault suite, about 6 minutes
+	$(BIN)/python -m pytest -m chaos_quick $(ARGS)
+
+chaos: $(TOOLS) ## run the whole fault suite, about an hour, and write docs/guarantees.md
+	$(BIN)/python -m pytest -m "chaos or chaos_quick" tests/chaos
+	$(BIN)/python -m tests.chaos $(ARGS)
+	$(BIN)/python -m tests.chaos.render
+
+soak: $(TOOLS) ## run random faults; ARGS="--minutes 60 --seed 1"
+	$(BIN)/python -m tests.chaos.soak $(ARGS)

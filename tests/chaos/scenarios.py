@@ -1,0 +1,189 @@
+"""The scenarios B1 to B7 and B15 as data; each is a list of steps on one installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.chaos.steps import (
+    DamageStore,
+    Flow,
+    Kill,
+    KillBroker,
+    Live,
+    Pause,
+    PauseBroker,
+    Ready,
+    ReplayOld,
+    RestartVenue,
+    Revive,
+    Start,
+    Step,
+    Terminate,
+    Venue,
+)
+
+INSTRUMENTS = 6
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is done, and the times within which all must be live again, in the order of Live."""
+
+    name: str
+    what: str
+    steps: tuple[Step, ...]
+    rate: float = 300.0
+    instruments: int = INSTRUMENTS
+    partitions: int = PARTITIONS
+    settings: dict[str, str] = field(default_factory=dict)
+    own_broker: bool = False
+    quick: bool = False
+    """Whether it is part of the quick set."""
+    ttr_limit_s: float = 60.0
+    """For the table in docs/guarantees.md: the longest that `Live` may take once it has begun."""
+    warm_up: int = 1
+    """So many of the first waits are the start of the system and not a recovery."""
+
+
+BEGIN: tuple[Step, ...] = (Start((1, 2)), Live(), Flow())
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        "B1",
+        "kill -9 one worker of two, not restarted",
+        (*BEGIN, Kill(1), Live(), Flow(2, 4)),
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B1-standby",
+        "as B1, with a standby copy of the tables on the other worker",
+        (*BEGIN, Kill(1), Live(), Flow(2, 4)),
+        settings={"standbys": "1"},
+        ttr_limit_s=12,
+    ),
+    Scenario(
+        "B2-same-disk",
+        "kill -9 and restart after the seed's moment on the same disk",
+        (*BEGIN, Kill(1), Flow(0, 3), Start((1,)), Live(), Flow(2, 4)),
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B2-empty-disk",
+        "kill -9 and restart on an empty disk",
+        (*BEGIN, Kill(2), Flow(0, 3), Start((2,), empty_disk=True), Live(), Flow(2, 4)),
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B1+B2",
+        "kill -9; the peer takes over; restart on the same disk; kill -9 the peer, empty its disk",
+        (
+            *(Start((1, 2)), Live(), Flow(2, 5), Kill(1), Live(), Start((1,)), Ready((1,)), Live()),
+            *(Flow(1, 3), Kill(2), Start((2,), empty_disk=True), Live(), Flow(1, 2)),
+        ),
+        quick=True,
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B3",
+        "rolling restart by SIGTERM",
+        (
+            *(Start((1, 2)), Live(), Flow(2, 5), Terminate(1), Live(), Start((1,)), Ready((1,))),
+            *(Live(), Flow(1, 3), Terminate(2), Live(), Start((2,)), Ready((2,)), Live()),
+        ),
+        quick=True,
+        ttr_limit_s=10,
+    ),
+    Scenario(
+        "B4",
+        "SIGSTOP for 25 s, then SIGCONT",
+        (*BEGIN, Pause(1, 25), Live(), Flow(4, 6)),
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B5",
+        "scale 1 to 2 to 3, and back to 1",
+        (
+            *(Start((1,)), Live(), Flow(2, 4), Start((2,)), Ready((2,)), Live(), Flow(2, 4)),
+            *(Start((3,)), Ready((3,)), Live(), Flow(2, 4), Terminate(2), Live()),
+            *(Flow(1, 3), Terminate(1), Live(), Flow(2, 3)),
+        ),
+        ttr_limit_s=15,
+    ),
+    Scenario(
+        "B5-surplus",
+        "three workers for two partitions: the surplus one is ready, and takes over",
+        (
+            *(Start((1,)), Live(), Start((2, 3)), Ready((2, 3)), Live(), Flow(1, 3)),
+            *(Terminate(1), Live(), Flow(1, 2)),
+        ),
+        partitions=2,
+        quick=True,
+        ttr_limit_s=15,
+    ),
+    Scenario(
+        "B6",
+        "two workers start a fresh group with traffic already flowing",
+        (Start((1, 2)), Live(), Flow(3, 5)),
+        quick=True,
+        warm_up=0,
+    ),
+    Scenario(
+        "B7-restart",
+        "the broker is killed, and back after 3 s",
+        (*BEGIN, KillBroker(3), Flow(5, 8), Revive((1, 2)), Live(), Flow(2, 4)),
+        own_broker=True,
+        ttr_limit_s=30,
+    ),
+    Scenario(
+        "B7-paused",
+        "the broker is paused for 20 s",
+        (*BEGIN, PauseBroker(20), Flow(5, 8), Revive((1, 2)), Live(), Flow(2, 4)),
+        own_broker=True,
+        ttr_limit_s=30,
+    ),
+    Scenario(
+        "B15",
+        "gap, duplicate, stale replay and wrong order at the venue; then another venue, lower ids",
+        (
+            *(Start((1,)), Live(), Flow(1, 2)),
+            *(Venue("simulator/skip", {"channel": "{book}", "count": 2}), Flow(0.5, 1), Live()),
+            *(Venue("simulator/duplicate", {"channel": "{book}", "count": 5}), Flow(0.5, 1)),
+            *(ReplayOld(), Flow(0.5, 1), Live()),
+            *(Venue("simulator/disconnect_all"), Flow(0.5, 1), Live()),
+            *(RestartVenue(INSTRUMENTS, 300), Live(), Flow(1, 2)),
+        ),
+        quick=True,
+    ),
+    *(
+        Scenario(
+            f"B17-{how}",
+            f"a worker's RocksDB after SIGTERM: {how}",
+            (
+                *(Start((1,)), Live(), Flow(2, 4), Terminate(1), DamageStore(1, how)),
+                *(Start((1,)), Live(), Flow(1, 2)),
+            ),
+            quick=how == "flip",
+        )
+        for how in ("flip", "truncate", "no-manifest", "no-current", "delete")
+    ),
+)
+
+FAST = tuple(
+    Scenario(
+        f"{scenario.name}@2000",
+        f"{scenario.what}; 2,000 notifications/s",
+        scenario.steps,
+        rate=2_000.0,
+        instruments=40,
+        partitions=scenario.partitions,
+        settings=scenario.settings,
+        own_broker=scenario.own_broker,
+        ttr_limit_s=scenario.ttr_limit_s,
+        warm_up=scenario.warm_up,
+    )
+    for scenario in SCENARIOS
+    if scenario.name in {"B1", "B2-same-disk", "B3", "B4", "B6", "B7-restart"}
+)
+
+BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, *FAST)}
