@@ -45,7 +45,9 @@ app = faust.App(
     broker_heartbeat_interval=2.0,
     broker_request_timeout=30.0,
     stream_recovery_delay=0.0,
-    web_enabled=False,
+    stream_wait_empty=False,  # else a stop can wait for ever (F14)
+    web_bind="127.0.0.1",
+    web_port=configured.web_port,
 )
 feed = app.topic(f"{configured.topic_prefix}feed", **RAW)
 windows = f"{configured.topic_prefix}windows"

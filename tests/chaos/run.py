@@ -23,6 +23,8 @@ from tests.harness.watcher import Watcher
 FINISHER = 90
 """Number of the worker that processes what is left at the end, without a socket or a disk."""
 FINISH_TIMEOUT_S = 60.0
+SETTLED_S = 2.5
+"""A worker that computes a partition anew commits backwards first, within a checkpoint of 1 s."""
 LIVE_TIMEOUT_S = 60.0
 STOP_LIMIT_S = 10.0
 """SIGTERM to exit 0."""
@@ -132,6 +134,7 @@ class Run:
         ends = await end_offsets(installation.kafka, feed)
         deadline = time.monotonic() + FINISH_TIMEOUT_S
         positions: dict[int, int] = {}
+        settled_at: float | None = None
         while time.monotonic() < deadline:
             positions = await committed(installation.kafka, installation.app_id, feed)
             worker = self.worker(FINISHER)
@@ -139,7 +142,11 @@ class Run:
             details = (ready or {}).get("details") or (ready or {}).get("data", {}).get("details")
             in_charge = details is not None and len(details["partitions"]) == len(ends)
             behind = any(positions.get(number, 0) < end for number, end in ends.items())
-            if in_charge and not behind:
+            if not in_charge or behind:
+                settled_at = None
+            elif settled_at is None:
+                settled_at = time.monotonic()
+            elif time.monotonic() - settled_at > SETTLED_S:
                 return
             assert worker.running, f"{worker.name} ended by itself\n{worker.tail()}"
             await asyncio.sleep(0.3)

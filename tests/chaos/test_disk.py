@@ -61,9 +61,15 @@ async def cut_changelog(settings: Settings) -> None:
         await alter(admin, topic)
 
 
-@pytest.mark.chaos_quick
-@pytest.mark.parametrize("loss", [lose_changelog, cut_changelog])
-@pytest.mark.parametrize("empty_disk", [False, True], ids=["same-disk", "empty-disk"])
+@pytest.mark.parametrize(
+    ("loss", "empty_disk"),
+    [
+        pytest.param(lose_changelog, False, id="lost-same-disk", marks=pytest.mark.chaos_quick),
+        pytest.param(cut_changelog, True, id="cut-empty-disk", marks=pytest.mark.chaos_quick),
+        pytest.param(lose_changelog, True, id="lost-empty-disk", marks=pytest.mark.chaos),
+        pytest.param(cut_changelog, False, id="cut-same-disk", marks=pytest.mark.chaos),
+    ],
+)
 def test_a_lost_changelog_is_made_again(
     installation: Settings, loss: object, empty_disk: bool
 ) -> None:

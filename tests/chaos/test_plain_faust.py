@@ -55,6 +55,10 @@ class Subject:
         feed = self.run.pipeline.topic("feed")
         return asyncio.run(committed(settings.kafka, settings.app_id, feed))
 
+    def has_members(self) -> bool:
+        """Whether Kafka knows a member of the group: a worker is about to be given partitions."""
+        return asyncio.run(members(self.settings)) > 0
+
     def wait_begun(self) -> None:
         """Wait until something has been committed."""
         deadline = time.monotonic() + START_S
@@ -67,6 +71,8 @@ class Subject:
     def settle(self) -> None:
         """End the traffic; wait until all is committed, or nothing has moved for a while."""
         self.traffic.stop()
+        for worker in self.run.pipeline.workers.values():
+            assert worker.running, f"{worker.name} ended by itself\n{worker.tail()}"
         feed = self.run.pipeline.topic("feed")
         ends = asyncio.run(end_offsets(self.settings.kafka, feed))
         deadline = time.monotonic() + IDLE_S
@@ -83,12 +89,27 @@ class Subject:
                 worker.stop()
 
 
+async def members(settings: Settings) -> int:
+    """Return how many members the group has."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        (response,) = await admin.describe_consumer_groups([settings.app_id])
+        ((_, _, _, _, _, found, *_),) = response.groups
+        return len(found)
+    finally:
+        await admin.close()
+
+
 Steps = Callable[[Subject], None]
 
 
 def f1_two_workers_start(subject: Subject) -> None:
-    """Traffic flows; two workers of a fresh group start."""
-    subject.start(1, 2)
+    """Traffic flows; two workers of a fresh group start, the second before the first commits."""
+    subject.start(1)
+    subject.run.worker(1).wait_until("a member", subject.has_members, START_S)
+    time.sleep(subject.run.random.uniform(0.0, 1.5))
+    subject.start(2)
     subject.wait_begun()
     time.sleep(3)
 
@@ -136,7 +157,7 @@ def behind(
 ) -> Report:
     """Carry out steps on an application; return the checker's report."""
     scenario = Scenario(steps.__name__, steps.__doc__ or "", (), partitions=4)
-    place = folder / f"{application}-{seed}"
+    place = folder / f"{application}-{steps.__name__}-{seed}"
     settings = installation_of(scenario, broker.bootstrap, place)
     with Pipeline(settings) as pipeline:
         pipeline.application = application
