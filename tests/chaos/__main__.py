@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shutil
 import sys
 import tempfile
@@ -28,6 +29,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no scenario {', '.join(unknown)}; they are {', '.join(BY_NAME)}")
     Settings.model_config["env_file"] = None
+    logging.getLogger("aiokafka").setLevel(logging.ERROR + 1)  # of topics made a moment ago
     seed = options.seed if options.seed is not None else seed_of_today()
     failed = []
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))

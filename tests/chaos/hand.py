@@ -16,6 +16,11 @@ START_MS = 1_700_000_000_000
 STEP_MS = 100
 
 
+def time_of(at: float) -> int:
+    """Return the time of a step, ms since the epoch."""
+    return int(START_MS + at * STEP_MS)
+
+
 def channel_of(name: str) -> str:
     """Return the book channel of an instrument."""
     return f"book.{name}.100ms"
@@ -32,12 +37,12 @@ def book(
     previous: int | None,
     bids: list[Any],
     asks: list[Any],
-    at: int,
+    at: float,
     name: str = NAME,
 ) -> bytes:
     """Return a notification; without a previous id it is a snapshot. `at` counts steps."""
     data: dict[str, Any] = {
-        "timestamp": START_MS + at * STEP_MS,
+        "timestamp": time_of(at),
         "type": "snapshot" if previous is None else "change",
         "change_id": change_id,
         "instrument_name": name,
@@ -51,13 +56,13 @@ def book(
     return json.dumps(message, separators=(",", ":")).encode()
 
 
-def snapshot(change_id: int, at: int, name: str = NAME) -> bytes:
+def snapshot(change_id: int, at: float, name: str = NAME) -> bytes:
     """Return a small book."""
     asks = [["new", 100.5, 20.0], ["new", 101.0, 5.0]]
     return book(change_id, None, [["new", 99.5, 10.0]], asks, at, name)
 
 
-def change(change_id: int, previous: int, size: float, at: int, name: str = NAME) -> bytes:
+def change(change_id: int, previous: int, size: float, at: float, name: str = NAME) -> bytes:
     """Return a change of the best bid's size."""
     return book(change_id, previous, [["change", 99.5, size]], [], at, name)
 
@@ -70,19 +75,19 @@ class Session:
         self.instrument = instrument
         self.sequence = 0
 
-    def frame(self, *messages: bytes, at: int, skip: int = 0, connects: bool = False) -> Frame:
+    def frame(self, *messages: bytes, at: float, skip: int = 0, connects: bool = False) -> Frame:
         """Return the next frame, or one that leaves out `skip` numbers."""
         self.sequence += 1 + skip
-        received_ns = (START_MS + at * STEP_MS) * 1_000_000
+        received_ns = time_of(at) * 1_000_000
         items: list[Item] = [Notification(received_ns, message) for message in messages]
         if connects:
             items.insert(0, Connected(received_ns, "hand", True))
         channel = channel_of(self.instrument)
         return Frame(FRAME_VERSION, self.instrument, channel, self.name, self.sequence, items)
 
-    def tick(self, at: int) -> Frame:
+    def tick(self, at: float) -> Frame:
         """Return a frame of one tick."""
-        time_ms = START_MS + at * STEP_MS
+        time_ms = time_of(at)
         tick = Tick(time_ms * 1_000_000, time_ms, 0)
         return Frame(FRAME_VERSION, "", "", self.name, 0, [tick])
 

@@ -19,6 +19,7 @@ from app.settings import Settings
 from app.verify.report import Report
 from tests.chaos.run import Run
 from tests.chaos.scenarios import Scenario
+from tests.chaos.traffic import NAMES, Traffic
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import ROOT
 
@@ -80,11 +81,18 @@ def _run(scenario: Scenario, seed: int, folder: Path, broker: EmbeddedBroker) ->
     began = time.monotonic()
     with Pipeline(installation, **scenario.settings) as pipeline:
         run = Run(pipeline, seed, broker if scenario.own_broker else None)
-        run.open_venue(scenario.instruments, scenario.rate)
+        traffic = Traffic(installation, scenario.rate) if scenario.is_fed else None
+        if traffic is None:
+            run.open_venue(scenario.instruments, scenario.rate)
+        else:
+            run.names = list(NAMES)
+            traffic.start()
         run.watch()
         try:
             for step in scenario.steps:
                 step.do(run)
+            if traffic is not None:
+                traffic.stop()
             run.finish()
         except AssertionError as error:
             failure = Report(seed=seed, hash_equal=False)
@@ -93,6 +101,8 @@ def _run(scenario: Scenario, seed: int, folder: Path, broker: EmbeddedBroker) ->
             raise
         finally:
             run.watcher.stop()
+            if traffic is not None:
+                traffic.stop()
         report = run.check()
     recoveries = run.ttr_s[scenario.warm_up :]
     report.ttr_s = max(recoveries, default=None)

@@ -38,6 +38,8 @@ class Scenario:
     partitions: int = PARTITIONS
     settings: dict[str, str] = field(default_factory=dict)
     own_broker: bool = False
+    is_fed: bool = False
+    """Whether the feed is written by the test, not by the workers: it flows before they start."""
     quick: bool = False
     """Whether it is part of the quick set."""
     ttr_limit_s: float = 60.0
@@ -46,6 +48,7 @@ class Scenario:
     """So many of the first waits are the start of the system and not a recovery."""
 
 
+NO_INGEST = {"ingest": "false"}
 BEGIN: tuple[Step, ...] = (Start((1, 2)), Live(), Flow())
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -101,6 +104,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         ttr_limit_s=25,
     ),
     Scenario(
+        "B4-checkpoint",
+        "as B4, with a checkpoint every 50 ms: the pause falls into one",
+        (*BEGIN, Pause(1, 20), Live(), Flow(2, 4), Pause(2, 20), Live(), Flow(2, 4)),
+        settings={"checkpoint_ms": "50"},
+        ttr_limit_s=25,
+    ),
+    Scenario(
         "B5",
         "scale 1 to 2 to 3, and back to 1",
         (
@@ -124,8 +134,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "B6",
         "two workers start a fresh group with traffic already flowing",
-        (Start((1, 2)), Live(), Flow(3, 5)),
+        (
+            *(Flow(0.5, 1.5), Start((1,), settings=NO_INGEST), Flow(0, 1.6)),
+            *(Start((2,), settings=NO_INGEST), Live(), Flow(3, 5)),
+        ),
         quick=True,
+        is_fed=True,
         warm_up=0,
     ),
     Scenario(
@@ -179,6 +193,7 @@ FAST = tuple(
         partitions=scenario.partitions,
         settings=scenario.settings,
         own_broker=scenario.own_broker,
+        is_fed=scenario.is_fed,
         ttr_limit_s=scenario.ttr_limit_s,
         warm_up=scenario.warm_up,
     )

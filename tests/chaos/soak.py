@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import shutil
 import sys
@@ -70,6 +71,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="of the first round; the next ones count up")
     options = parser.parse_args()
     Settings.model_config["env_file"] = None
+    logging.getLogger("aiokafka").setLevel(logging.ERROR + 1)  # of topics made a moment ago
     seed = options.seed if options.seed is not None else seed_of_today()
     deadline = time.monotonic() + 60 * options.minutes
     folder = Path(tempfile.mkdtemp(prefix="soak-"))

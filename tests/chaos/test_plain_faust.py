@@ -26,10 +26,10 @@ from tests.chaos.scenarios import Scenario
 from tests.chaos.traffic import Traffic
 from tests.harness.pipeline import Pipeline
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(590)]
 
 RATE = 400.0
-TRIES = 5
+TRIES = 10
 IDLE_S = 60.0
 START_S = 30.0
 PLAIN = "tests.chaos.plain_faust"
@@ -54,10 +54,6 @@ class Subject:
         settings = self.settings
         feed = self.run.pipeline.topic("feed")
         return asyncio.run(committed(settings.kafka, settings.app_id, feed))
-
-    def has_members(self) -> bool:
-        """Whether Kafka knows a member of the group: a worker is about to be given partitions."""
-        return asyncio.run(members(self.settings)) > 0
 
     def wait_begun(self) -> None:
         """Wait until something has been committed."""
@@ -89,26 +85,13 @@ class Subject:
                 worker.stop()
 
 
-async def members(settings: Settings) -> int:
-    """Return how many members the group has."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    await admin.start()
-    try:
-        (response,) = await admin.describe_consumer_groups([settings.app_id])
-        ((_, _, _, _, _, found, *_),) = response.groups
-        return len(found)
-    finally:
-        await admin.close()
-
-
 Steps = Callable[[Subject], None]
 
 
 def f1_two_workers_start(subject: Subject) -> None:
     """Traffic flows; two workers of a fresh group start, the second before the first commits."""
     subject.start(1)
-    subject.run.worker(1).wait_until("a member", subject.has_members, START_S)
-    time.sleep(subject.run.random.uniform(0.0, 1.5))
+    time.sleep(subject.run.random.uniform(0.4, 1.6))
     subject.start(2)
     subject.wait_begun()
     time.sleep(3)
@@ -152,6 +135,14 @@ async def refuse_all(settings: Settings) -> None:
         await admin.close()
 
 
+FINDS: dict[Steps, Callable[[Report], bool]] = {
+    f1_two_workers_start: lambda report: report.lost > 0,
+    f2_another_joins: lambda report: not report.ok,
+    f5_kill: lambda report: not report.ok,
+}
+"""What gives plain Faust away; a frame that is processed twice shows in a state's own counts."""
+
+
 def behind(
     application: str, steps: Steps, seed: int, broker: EmbeddedBroker, folder: Path
 ) -> Report:
@@ -178,7 +169,7 @@ def test_plain_faust_is_found_out(steps: Steps, broker: EmbeddedBroker, tmp_path
     reports = []
     for number in range(TRIES):
         reports.append(behind(PLAIN, steps, seed + number, broker, tmp_path))
-        if not reports[-1].ok:
+        if FINDS[steps](reports[-1]):
             return
     raise AssertionError(f"{TRIES} runs of plain Faust, and nothing was found: {reports}")
 

@@ -1,16 +1,17 @@
-"""Frames at a steady rate into a feed, from a thread: the same with any application behind it."""
+"""Frames at a steady rate into a feed, whoever reads it: traffic that flows before workers."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
 from app.settings import Settings
 from models.frame import Frame, encode_frame
-from tests.chaos.hand import Session, change, partition_of, snapshot
+from tests.chaos.hand import START_MS, STEP_MS, Session, change, partition_of, snapshot
 
 NAMES = tuple(f"T{number}-PERPETUAL" for number in range(12))
 FLUSH_S = 0.02
@@ -26,8 +27,12 @@ class Traffic:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
 
-    def __enter__(self) -> Traffic:
+    def start(self) -> None:
+        """Begin to produce."""
         self._thread.start()
+
+    def __enter__(self) -> Traffic:
+        self.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -61,8 +66,8 @@ class Traffic:
             await producer.stop()
 
     def _frame(self, session: Session, name: str) -> Frame:
-        # One step of event time, 100 ms, per round of instruments.
-        at = number = self.frames // len(NAMES) + 1
+        number = self.frames // len(NAMES) + 1
+        at = (time.time() * 1_000 - START_MS) / STEP_MS
         if number == 1:
             return session.frame(snapshot(number, at, name), at=at, connects=True)
         size = float(number % 50 + 1)
