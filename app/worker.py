@@ -215,8 +215,5 @@ def build() -> Steelyard:
 
     web_app = application.web.web_app
     web_app.middlewares.extend(middlewares())
-    try:
-        web_app.add_routes(routes(application.shared))
-    except Exception as e:
-        print(e)
+    web_app.add_routes(routes(application.shared))
     return application

@@ -28,13 +28,25 @@ way to its broker. With Faust's 1,500 ms a worker that had once fallen behind, a
 was given its busy partitions only every 1.5 s, and so stayed seconds behind for good."""
 
 
-class PromptThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Creates the client that fetches."""
+class ExactThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread of the Kafka client: fetches promptly, and ends although a rebalance goes on."""
 
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
         client = super()._create_consumer(loop)
         client._fetch_max_wait_ms = FETCH_WAIT_MS  # read when the client starts; Faust sets it
         return client
+
+    # A stop cancels the calls that the main thread has under way here. If one of them is part of a
+    # rebalance, the cancellation came back here as the callback's own, ended the coordinator's
+    # task, and the main thread waited for this one for ever (F14).
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Have partitions given up; not longer than until this thread is to stop."""
+        await self.wait(super().on_partitions_revoked(revoked))
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Have partitions taken over; not longer than until this thread is to stop."""
+        await self.wait(super().on_partitions_assigned(assigned, generation_id))
 
 
 class ExactConsumer(driver.Consumer):  # type: ignore[misc]
@@ -46,8 +58,8 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         self._fetching: asyncio.Task[Any] | None = None
         """The task that fetches."""
 
-    def _new_consumer_thread(self) -> PromptThread:
-        return PromptThread(self, loop=self.loop, beacon=self.beacon)
+    def _new_consumer_thread(self) -> ExactThread:
+        return ExactThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
     def keepers(self) -> list[StateKeeper[Any]]:
@@ -191,6 +203,17 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
                 keeper = self._keeper(tp)
                 if keeper is not None:
                     keeper.fence(tp)
+        return did_commit
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        try:
+            did_commit: bool = await super()._commit(offsets)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            log.info("stopped during a commit: what follows the one before it will be replayed")
+            return False
         return did_commit
 
     # Giving up partitions

@@ -148,13 +148,15 @@ async def test_stale_when_the_server_stops_and_well_again(
 async def test_stale_when_the_server_hangs(open_page: Open, market: RecordedServing) -> None:
     async with served(market) as url:
         watched = await open_page(url)
-        held: list[object] = []
-        await watched.page.route("**/v1/imbalance", lambda route: held.append(route))
+        pending = [0]  # how many are held, after each that began or was given up
+        watched.page.on("requestfailed", lambda _: pending.append(pending[-1] - 1))
+        await watched.page.route("**/v1/imbalance", lambda _: pending.append(pending[-1] + 1))
         hung = time.monotonic()
         await expect(watched.page.locator("#offline")).to_be_visible()
         await expect(cell(watched, ETH, "status")).to_have_text("stale")
         assert time.monotonic() - hung < STALE_WITHIN_S
-        assert len(held) == 1  # one request in flight
+        await watched.page.wait_for_event("requestfailed")  # it was asked more than once
+        assert max(pending) == 1  # and never before the last one was given up
 
 
 async def test_a_fault_of_the_server_is_told(

@@ -1,0 +1,33 @@
+"""F14: a rebalance begins while a worker that was told to stop makes its last commit."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from app.settings import Settings
+from tests.chaos.run import STOP_LIMIT_S
+from tests.harness.pipeline import Pipeline
+
+pytestmark = [pytest.mark.chaos_quick, pytest.mark.timeout(90)]
+
+
+def test_two_workers_stop_at_once(installation: Settings) -> None:
+    with Pipeline(installation) as pipeline:
+        pipeline.start_exchange("--instruments", "4", "--rate", "200")
+        other = pipeline.start_worker(2)
+        pipeline.application = "tests.harness.slow_commits"
+        slow = pipeline.start_worker(1)
+        for worker in (slow, other):
+            worker.wait_ready()
+        began = time.monotonic()
+        slow.signal(signal.SIGTERM)
+        # It leaves the group while the slow one's last commit is under way.
+        assert other.stop() == 0, other.tail()
+        assert slow.wait() == 0, slow.tail()
+        assert time.monotonic() - began <= STOP_LIMIT_S
+        said = slow.log.read_text()
+        assert "because it is rebalancing" in said
+        assert "Traceback" not in said
