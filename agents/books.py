@@ -14,7 +14,7 @@ from typing import Any
 
 from faust.types import EventT
 
-from app.exact.keeper import Partition
+from app.exact.partition import Partition
 from app.processor import Outcome, Processor
 from app.worker import Steelyard
 from models.control import ResyncRequest, encode_resync
@@ -53,11 +53,12 @@ def register(app: Steelyard) -> None:
             states = [state]
         else:
             states = list(partition.states.values())
+        told = len(event.value or b"") if frame.sequence else 0
         for state in states:
             if state.position <= offset:
                 await publish(partition, event, frame, state, state.feed(frame))
                 state.position = offset + 1
-                partition.dirty.add(state.name.encode())
+                partition.touch(state.name.encode(), offset, told)
         app.shared.heard(partition.number, frame)
 
     async def publish(

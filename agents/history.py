@@ -10,8 +10,9 @@ import logging
 from typing import Any, Final
 
 import msgspec
+from faust.types import EventT
 
-from app.exact.keeper import Partition
+from app.exact.partition import Partition
 from app.history_codec import Chunk, chunk_key, chunk_number, chunks_kept
 from app.worker import Steelyard
 
@@ -44,11 +45,12 @@ def register(app: Steelyard) -> None:
                 continue
             async with keeper.applying(partition, event):
                 try:
-                    add(partition, _decoder.decode(event.value or b""), event.value)
+                    add(partition, _decoder.decode(event.value or b""), event)
                 except msgspec.MsgspecError as error:
                     log.warning("windows, offset %d: %s", event.message.offset, error)
 
-    def add(partition: Partition[Chunk], window: _Key, value: bytes) -> None:
+    def add(partition: Partition[Chunk], window: _Key, event: EventT) -> None:
+        offset = event.message.offset
         number = chunk_number(window.start_ms, window.length_ms)
         key = chunk_key(window.instrument, window.length_ms, number)
         chunk = keeper.state(partition, key)
@@ -56,7 +58,7 @@ def register(app: Steelyard) -> None:
             chunk = partition.states[key] = {}
             expired = chunk_key(window.instrument, window.length_ms, number - kept)
             partition.states.pop(expired, None)
-            partition.dirty.add(expired)
-        chunk[window.start_ms] = value
-        partition.dirty.add(key)
+            partition.touch(expired, offset)
+        chunk[window.start_ms] = event.value
+        partition.touch(key, offset)
         app.shared.saw_window(window.instrument, window.length_ms, window.start_ms)

@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     """Event time that a window waits for its trades after its end."""
     checkpoint_ms: int = Field(1_000, ge=50, le=10_000)
     """Time between two checkpoints of the state, each of which ends in a commit."""
+    checkpoint_max_age_ms: int = Field(20_000, ge=0, le=600_000)
+    """A changed book is in a checkpoint after this at the latest, a busy one sooner; 0: in each."""
     live_interval_ms: int = Field(250, ge=50, le=10_000)
     """Time between two records of a partition in `live`."""
     history: int = Field(3_600, ge=1, le=1_000_000)

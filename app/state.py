@@ -40,7 +40,11 @@ class WorkerState:
         self.stale_after_ms = configured.stale_after_ms
         self.rules = Rules(configured.windows, configured.trade_grace_ms, configured.stale_after_ms)
         self.books: StateKeeper[Processor] = StateKeeper(
-            app, app.topic_name("feed"), app.state_table("books"), BooksCodec(self.rules)
+            app,
+            app.topic_name("feed"),
+            app.state_table("books"),
+            BooksCodec(self.rules),
+            max_age_s=configured.checkpoint_max_age_ms / 1_000,
         )
         self.history: StateKeeper[Chunk] = StateKeeper(
             app,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from app.exact.keeper import StateKeeper
     from app.state import WorkerState
 
-SESSION_TIMEOUT_S: Final = 10.0
+SESSION_TIMEOUT_S: Final = 8.0
 """How long Kafka waits for a worker that died; Faust's 60 s make takeover slow (F20)."""
 HEARTBEAT_S: Final = 2.0
 REQUEST_TIMEOUT_S: Final = 30.0

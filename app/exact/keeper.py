@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from faust.types import TP, AppT, EventT
 
+from app.exact.partition import Partition
 from app.exact.record import BadRecord, position_of
 from app.exact.store import StateStore, StateTable
 
@@ -28,6 +28,9 @@ REREAD_INTERVAL_S: Final = 1.0
 """At most so often is the same position of a partition read again."""
 MAX_RESENT_RECORDS: Final = 200
 """Of states not in memory, so many are written again at a checkpoint after a foreign write."""
+INPUT_PER_RECORD: Final = 4
+"""A state is written when its input since is this many times its record, if not before: see
+docs/decisions/0006-checkpoints.md."""
 MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
 """A larger state is not sent: the topic would refuse it, which would stop the worker."""
 
@@ -45,30 +48,6 @@ class Codec(Protocol[S]):
         """Return the record of a state, None to delete it; raise ValueError if it is broken."""
 
 
-@dataclass(slots=True)
-class Partition(Generic[S]):
-    """What is held of one input partition."""
-
-    number: int
-    position: int
-    states: dict[bytes, S] = field(default_factory=dict)
-    dirty: set[bytes] = field(default_factory=set)
-    sent: list[Awaitable[Any]] = field(default_factory=list)
-    """Records that were sent because of the input, which a checkpoint waits for."""
-    whole: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while an event is being applied: a checkpoint must not see half of it."""
-    unsure: list[bytes] = field(default_factory=list)
-    """Keys in the table whose record may not be the last of the changelog any more."""
-    changelog_next: int = 0
-    """The changelog offset that the next write will get, as long as nobody else writes."""
-    is_alone: bool = True
-    """Whether every record of the changelog since the take-over was written here."""
-    is_fenced: bool = False
-    reread_from: int | None = None
-    reread_at: float = 0.0
-    checkpointed_at: float = 0.0
-
-
 class StateKeeper(Generic[S]):
     """Holds the states for one agent: `topic` is its input, `table` where they are kept."""
 
@@ -80,6 +59,7 @@ class StateKeeper(Generic[S]):
         codec: Codec[S],
         *,
         interval_s: float = 0.0,
+        max_age_s: float = 0.0,
         is_lazy: bool = False,
     ) -> None:
         self.app = app
@@ -88,6 +68,8 @@ class StateKeeper(Generic[S]):
         self.codec = codec
         self.interval_s = interval_s
         """Least time between two checkpoints of a partition, beyond the commit interval."""
+        self.max_age_s = max_age_s
+        """A changed state is written at the latest after this; with 0 at every checkpoint."""
         self.is_lazy = is_lazy
         """States are read when they are asked for, and leave memory when they are written."""
         self.partitions: dict[int, Partition[S]] = {}
@@ -240,6 +222,7 @@ class StateKeeper(Generic[S]):
                     partition.position = first
                     continue
                 partition.states[key] = state
+                partition.sizes[key] = len(record)
                 if position_of(record) > end:
                     self.codec.rebase(state, first)
         if changelog is not None and partition.changelog_next > changelog.stop:
@@ -258,7 +241,7 @@ class StateKeeper(Generic[S]):
             )
             for key in overtaken:
                 self.state(partition, key)
-            partition.dirty |= overtaken & partition.states.keys()
+            partition.rewrite(overtaken & partition.states.keys())
         self.partitions[number] = partition
         log.info(
             "%s-%d: taken over at offset %d, %d states; changelog read to %d",
@@ -271,7 +254,7 @@ class StateKeeper(Generic[S]):
 
     def _doubt(self, partition: Partition[S]) -> None:
         """Have every state written again: the changelog may not end with it."""
-        partition.dirty |= partition.states.keys()
+        partition.rewrite(partition.states)
         if self.is_lazy:
             partition.unsure = [key for key, _ in self._store.records(partition.number)]
 
@@ -305,26 +288,29 @@ class StateKeeper(Generic[S]):
         for callback in self.on_settled:
             callback()
 
-    async def checkpoint(self, number: int) -> bool:
-        """Write the dirty states of a partition and wait until Kafka has them.
+    async def checkpoint(self, number: int, *, whole: bool = False) -> int | None:
+        """Write the states of a partition that are due, or all changed ones, and wait for Kafka.
 
-        Answers False if the partition was given up meanwhile, raises whatever the producer raised:
-        either way the position must not be committed.
+        Returns the position that may be committed: what the states not written include begins
+        there. None if the partition was given up meanwhile; raises whatever the producer raised:
+        then nothing must be committed.
         """
         async with self._checkpointing:
             partition = self.partitions.get(number)
             if partition is None:
-                return False
+                return None
             async with partition.whole:
                 if partition.is_fenced:
-                    return False
-                partition.checkpointed_at = time.monotonic()
+                    return None
+                now = time.monotonic()
+                partition.checkpointed_at = now
                 sent, partition.sent = partition.sent, []
-                dirty, partition.dirty = partition.dirty, set()
+                due = partition.take_due(INPUT_PER_RECORD, 0.0 if whole else self.max_age_s, now)
+                safe = partition.safe_position
                 try:
-                    records = self._records(partition, dirty)
+                    records = self._records(partition, due.keys())
                 except BaseException:
-                    partition.dirty |= dirty
+                    partition.put_back(due)
                     partition.sent = sent + partition.sent
                     raise
             try:
@@ -332,15 +318,15 @@ class StateKeeper(Generic[S]):
                 if records:
                     await self._write(partition, records)
                 if self.is_lazy:
-                    for key in dirty - partition.dirty:
+                    for key in due.keys() - partition.dirty.keys():
                         partition.states.pop(key, None)
             except BaseException:
-                partition.dirty |= dirty
+                partition.put_back(due)
                 partition.sent = sent + partition.sent
                 raise
-        return True
+        return safe
 
-    def _records(self, partition: Partition[S], keys: set[bytes]) -> dict[bytes, bytes | None]:
+    def _records(self, partition: Partition[S], keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         records: dict[bytes, bytes | None] = {}
         for key in sorted(keys):
             state = partition.states.get(key)
@@ -364,6 +350,8 @@ class StateKeeper(Generic[S]):
             for key, record in records.items()
         ]
         acknowledged = await asyncio.gather(*futures)
+        for key, record in records.items():
+            partition.sizes[key] = len(record or b"")
         offsets = [metadata.offset for metadata in acknowledged]
         expected = partition.changelog_next
         is_contiguous = sorted(offsets) == list(range(expected, expected + len(offsets)))

@@ -81,11 +81,13 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         Faust leaves a partition without a commit where the fetcher happens to stand. A position
         that retention has overtaken is moved to the first offset there is.
 
-        The fetcher, too, calls this when the flow was stopped under it: in the middle of a
-        rebalance, before the tables are recovered. Nothing is taken over then.
+        The fetcher, too, calls this, after it dropped what it had fetched because the flow was
+        stopped: in the middle of a rebalance, before the tables are recovered. Nothing is taken
+        over then.
         """
         await super().perform_seek()
         if asyncio.current_task() is self._fetching:
+            await self._seek_back_recovery()
             return
         mine = [tp for tp in self.assignment() if self._keeper(tp) is not None]
         if not mine:
@@ -127,6 +129,24 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         await self.seek_wait(seeks)
         for keeper in self.keepers:
             keeper.settled()
+
+    async def _seek_back_recovery(self) -> None:
+        """Let changelogs be read on from where recovery is, whatever of them was dropped (F19).
+
+        A changelog has no commit to go back to. If nobody owned its partition, nothing more came,
+        and recovery waited for ever for what had been dropped.
+        """
+        recovery = self.app.tables.recovery
+        assigned = self.assignment()
+        offsets = {**recovery.standby_offsets, **recovery.active_offsets}
+        read = recovery.active_tps | recovery.standby_tps
+        seeks = {
+            tp: max(offset, 0)
+            for tp, offset in offsets.items()
+            if offset is not None and tp in read and tp in assigned
+        }
+        if seeks:
+            await self.seek_wait(seeks)
 
     async def _changelogs(self, inputs: Iterable[TP]) -> dict[TP, range]:
         """Return the offsets that there are in the changelog beside each partition of an input."""
@@ -187,11 +207,16 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         return offsets
 
     async def _handle_attached(self, commit_offsets: dict[TP, int]) -> None:
-        """Checkpoint; what was not written is taken out of what is committed next."""
+        """Checkpoint; only what has been written is left of what is committed next."""
         for tp in list(commit_offsets):
             keeper = self._keeper(tp)
-            if keeper is not None and not await keeper.checkpoint(tp.partition):
+            if keeper is None:
+                continue
+            position = await keeper.checkpoint(tp.partition, whole=self._forces_commit)
+            if position is None:
                 del commit_offsets[tp]
+            else:
+                commit_offsets[tp] = position
         await super()._handle_attached(commit_offsets)
 
     async def _commit_offsets(

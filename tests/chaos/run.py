@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.verify.checker import check, read_written
 from app.verify.records import committed, end_offsets
 from app.verify.report import Report
+from tests.harness.cluster import Cluster
 from tests.harness.pipeline import Pipeline, Worker
 from tests.harness.venue import perpetuals
 from tests.harness.watcher import Watcher
@@ -38,6 +39,8 @@ class Run:
     seed: int
     broker: EmbeddedBroker | None = None
     """The broker, where the scenario has one of its own."""
+    cluster: Cluster | None = None
+    """The brokers, where it has three."""
     names: list[str] = field(default_factory=list)
     fault_ms: int = 0
     ttr_s: list[float] = field(default_factory=list)
@@ -122,7 +125,7 @@ class Run:
             if worker.running:
                 self.terminate(number)
         self.watcher.stop()
-        self.start(FINISHER, empty_disk=True, ingest="false")
+        self.start(FINISHER, empty_disk=True, ingest="false", checkpoint_max_age_ms="0")
         asyncio.run(self._caught_up())
         self.terminate(FINISHER)
         if self.pipeline.exchange is not None:

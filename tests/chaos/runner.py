@@ -20,6 +20,7 @@ from app.verify.report import Report
 from tests.chaos.run import Run
 from tests.chaos.scenarios import Scenario
 from tests.chaos.traffic import NAMES, Traffic
+from tests.harness.cluster import Cluster
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import ROOT
 
@@ -61,6 +62,7 @@ def installation_of(scenario: Scenario, kafka: str, folder: Path) -> Settings:
         kafka=kafka,
         data_dir=folder,
         partitions=scenario.partitions,
+        replication=scenario.brokers,
     )
 
 
@@ -70,17 +72,24 @@ def run_scenario(
     """Run a scenario on a shared broker, or on one of its own; return the checker's report."""
     scenario = replace(scenario, rate=min(scenario.rate, _most()))
     print(f"{scenario.name}: seed {seed} ({SEED_VARIABLE}={seed} repeats it), {folder}", flush=True)
+    if scenario.brokers > 1:
+        with Cluster(folder / "brokers") as cluster:
+            return _run(scenario, seed, folder / "run", cluster)
     if scenario.own_broker or broker is None:
         with own_broker(folder / "broker") as own:
             return _run(scenario, seed, folder / "run", own)
     return _run(scenario, seed, folder / "run", broker)
 
 
-def _run(scenario: Scenario, seed: int, folder: Path, broker: EmbeddedBroker) -> Report:
+def _run(scenario: Scenario, seed: int, folder: Path, broker: EmbeddedBroker | Cluster) -> Report:
     installation = installation_of(scenario, broker.bootstrap, folder)
     began = time.monotonic()
     with Pipeline(installation, **scenario.settings) as pipeline:
-        run = Run(pipeline, seed, broker if scenario.own_broker else None)
+        run = Run(pipeline, seed)
+        if isinstance(broker, Cluster):
+            run.cluster = broker
+        elif scenario.own_broker:
+            run.broker = broker
         traffic = Traffic(installation, scenario.rate) if scenario.is_fed else None
         if traffic is None:
             run.open_venue(scenario.instruments, scenario.rate)

@@ -130,6 +130,18 @@ class KillBroker:
 
 
 @dataclass(frozen=True)
+class LoseBroker:
+    """SIGKILL one broker of three, which one the seed draws; it never comes back."""
+
+    def do(self, run: Run) -> None:
+        assert run.cluster is not None, "the scenario needs three brokers"
+        number = run.random.randrange(len(run.cluster.ports))
+        run.notes["lost_broker"] = number + 1
+        run.fault()
+        run.cluster.lose(number)
+
+
+@dataclass(frozen=True)
 class PauseBroker:
     """SIGSTOP the broker for a while."""
 

@@ -98,7 +98,7 @@ class Exact:
                         await self.hold.wait()
                         self.processed.append((event.message.partition, event.message.offset))
                         state.position = event.message.offset + 1
-                        partition.dirty.add(event.key)
+                        partition.touch(event.key, event.message.offset)
 
 
 class Plain:

@@ -83,6 +83,40 @@ async def test_the_fetchers_own_seek_takes_nothing_over(topics: Settings) -> Non
         assert len(worker.keeper.partitions) == topics.partitions
 
 
+# F19: recovery must not wait for changelog records that the fetcher dropped
+
+
+async def read_on_at(worker: Exact | Plain, settings: Settings) -> tuple[int, int]:
+    """Let the fetcher drop what it has fetched; return where recovery is, and where it reads on.
+
+    The fetcher has read the changelog to its end; recovery has been given the first record.
+    """
+    async with running(worker):
+        await produce(settings, 0, 60)
+        await until("processed", lambda: len(worker.processed) == 60)
+        consumer, recovery = worker.app.consumer, worker.app.tables.recovery
+        await consumer.final_commit() if isinstance(worker, Exact) else await consumer.commit()
+        changelog = min(recovery.active_tps)
+        end = (await consumer.highwaters(changelog))[changelog]
+        assert end > 1, "there is a changelog to be read"
+        await consumer.seek_wait({changelog: end})
+        recovery.active_offsets[changelog] = 0
+        consumer._fetching = asyncio.current_task()
+        await consumer.perform_seek()
+        position: int = await consumer.position(changelog)
+        return recovery.active_offsets[changelog], position
+
+
+async def test_f19_recovery_is_given_again_what_was_dropped(topics: Settings) -> None:
+    where, reads = await read_on_at(Exact(topics), topics)
+    assert reads == where
+
+
+async def test_f19_plain_faust_does_not_give_it_again(topics: Settings) -> None:
+    where, reads = await read_on_at(Plain(topics), topics)
+    assert reads > where
+
+
 # F2: a rebalance must not replay what was processed
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from app.exact.keeper import Partition, StateKeeper
+from app.exact.keeper import INPUT_PER_RECORD, StateKeeper
+from app.exact.partition import Partition
 from app.exact.record import pack, position_of
 from app.exact.store import StateStore
 from tests.exact.counting import Count, CountCodec
@@ -85,12 +86,63 @@ class Kit:
             if state is None:
                 state = partition.states[key] = Count()
             state.add(event.value)
-            partition.dirty.add(key)
+            partition.touch(key, event.message.offset)
 
 
 @pytest.fixture
 def kit(tmp_path: Path) -> Kit:
     return Kit(tmp_path)
+
+
+# What is due
+
+
+async def test_a_quiet_state_is_not_written_and_holds_the_commit_back(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, max_age_s=3_600.0)
+    await kit.take(b"a")
+    await kit.take(b"b")
+    assert await kit.keeper.checkpoint(0) == 2, "what was never written is"
+    await kit.take(b"b")
+    await kit.take(b"a")
+    assert await kit.keeper.checkpoint(0) == 2, "3 is not in a record"
+    assert len(kit.log.records) == 2
+    assert await kit.keeper.checkpoint(0, whole=True) == 4
+    assert [position_of(record or b"") for _, record in kit.log.records] == [2, 2, 4, 4]
+    assert kit.partition.dirty == {}
+
+
+async def test_a_state_is_written_once_it_was_told_enough(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, max_age_s=3_600.0)
+    await kit.take(b"a")
+    await kit.take(b"b")
+    await kit.keeper.checkpoint(0)
+    kit.partition.touch(b"b", 2)
+    kit.partition.touch(b"a", 3, INPUT_PER_RECORD * kit.partition.sizes[b"a"])
+    kit.partition.position = 4
+    assert await kit.keeper.checkpoint(0) == 2, "b begins there"
+    assert [key for key, _ in kit.log.records] == [b"a", b"b", b"a"]
+
+
+async def test_an_old_change_is_written(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, max_age_s=30.0)
+    await kit.take(b"a")
+    await kit.keeper.checkpoint(0)
+    await kit.take(b"a")
+    assert await kit.keeper.checkpoint(0) == 1
+    kit.partition.dirty[b"a"].at -= 30.0
+    assert await kit.keeper.checkpoint(0) == 2
+
+
+async def test_what_could_not_be_written_still_holds_the_commit_back(tmp_path: Path) -> None:
+    kit = Kit(tmp_path, max_age_s=3_600.0)
+    await kit.take(b"a")
+    kit.log.error = RuntimeError("refused")
+    with pytest.raises(RuntimeError, match="refused"):
+        await kit.keeper.checkpoint(0)
+    await kit.take(b"a")
+    assert kit.partition.safe_position == 0
+    kit.log.error = None
+    assert await kit.keeper.checkpoint(0) == 2
 
 
 # Positions
@@ -141,7 +193,7 @@ async def test_a_refused_record_fails_the_checkpoint_and_stays_dirty(kit: Kit) -
     kit.log.error = RuntimeError("refused")
     with pytest.raises(RuntimeError, match="refused"):
         await kit.keeper.checkpoint(0)
-    assert kit.partition.dirty == {b"a"}
+    assert set(kit.partition.dirty) == {b"a"}
     assert dict(kit.store.records(0)) == {}, "not in the store before Kafka has it"
     kit.log.error = None
     assert await kit.keeper.checkpoint(0)
@@ -179,7 +231,7 @@ async def test_an_event_that_cannot_be_applied_ends_the_worker_and_is_not_writte
         await fail()
     assert [str(error) for error in kit.app.crashes] == ["no memory"]
     assert kit.keeper.committable(INPUT, force=True) is None
-    assert not await kit.keeper.checkpoint(0)
+    assert await kit.keeper.checkpoint(0) is None
     assert kit.log.records == []
 
 
@@ -191,14 +243,14 @@ async def test_a_cancelled_event_is_not_written_either(kit: Kit) -> None:
     async def hang() -> None:
         async with kit.keeper.applying(partition, event):
             partition.states[b"a"] = Count(count=1)
-            partition.dirty.add(b"a")
+            partition.touch(b"a", event.message.offset)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(hang())
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task})
-    assert not await kit.keeper.checkpoint(0)
+    assert await kit.keeper.checkpoint(0) is None
     assert kit.log.records == []
     assert kit.app.crashes == []
 
@@ -207,14 +259,14 @@ async def test_a_refused_commit_fences_the_partition(kit: Kit) -> None:
     await kit.take(b"a")
     kit.keeper.fence(INPUT)
     assert kit.keeper.committable(INPUT, force=True) is None
-    assert not await kit.keeper.checkpoint(0)
+    assert await kit.keeper.checkpoint(0) is None
     assert kit.log.records == []
 
 
 async def test_a_partition_that_was_given_up_is_not_committed(kit: Kit) -> None:
     await kit.take(b"a")
     kit.keeper.drop([0])
-    assert not await kit.keeper.checkpoint(0)
+    assert await kit.keeper.checkpoint(0) is None
 
 
 # Somebody else writes

@@ -1,0 +1,94 @@
+"""What a keeper holds of one input partition, and which of its states are to be written."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+S = TypeVar("S")
+
+
+@dataclass(slots=True)
+class Unwritten:
+    """Why a state is to be written."""
+
+    since: int
+    """Offset of the first record of the input that its record does not include."""
+    at: float
+    """When that was applied, in monotonic seconds."""
+    input_bytes: int = 0
+    """What it was told since."""
+    must: bool = False
+    """Whether it is written at the next checkpoint, however little it was told."""
+
+
+@dataclass(slots=True)
+class Partition(Generic[S]):
+    """What is held of one input partition."""
+
+    number: int
+    position: int
+    states: dict[bytes, S] = field(default_factory=dict)
+    dirty: dict[bytes, Unwritten] = field(default_factory=dict)
+    sizes: dict[bytes, int] = field(default_factory=dict)
+    """Bytes of the last record that was written of a state."""
+    sent: list[Awaitable[Any]] = field(default_factory=list)
+    """Records that were sent because of the input, which a checkpoint waits for."""
+    whole: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while an event is being applied: a checkpoint must not see half of it."""
+    unsure: list[bytes] = field(default_factory=list)
+    """Keys in the table whose record may not be the last of the changelog any more."""
+    changelog_next: int = 0
+    """The changelog offset that the next write will get, as long as nobody else writes."""
+    is_alone: bool = True
+    """Whether every record of the changelog since the take-over was written here."""
+    is_fenced: bool = False
+    reread_from: int | None = None
+    reread_at: float = 0.0
+    checkpointed_at: float = 0.0
+
+    def touch(self, key: bytes, offset: int, input_bytes: int = 0) -> None:
+        """Note that the record at an offset of the input changed a state."""
+        unwritten = self.dirty.get(key)
+        if unwritten is None:
+            unwritten = self.dirty[key] = Unwritten(offset, time.monotonic())
+        unwritten.input_bytes += input_bytes
+
+    def rewrite(self, keys: Iterable[bytes]) -> None:
+        """Have states written at the next checkpoint although nothing new was told to them."""
+        now = time.monotonic()
+        for key in keys:
+            unwritten = self.dirty.setdefault(key, Unwritten(self.position, now))
+            unwritten.must = True
+
+    def take_due(
+        self, input_per_record: int, max_age_s: float, now: float
+    ) -> dict[bytes, Unwritten]:
+        """Take out what is to be written now."""
+        due = {
+            key: unwritten
+            for key, unwritten in self.dirty.items()
+            if unwritten.must
+            or now - unwritten.at >= max_age_s
+            or unwritten.input_bytes >= input_per_record * self.sizes.get(key, 0)
+        }
+        for key in due:
+            del self.dirty[key]
+        return due
+
+    def put_back(self, taken: dict[bytes, Unwritten]) -> None:
+        """Undo `take_due`: it could not be written."""
+        for key, old in taken.items():
+            new = self.dirty.get(key)
+            if new is not None:
+                old.input_bytes += new.input_bytes
+                old.must |= new.must
+            self.dirty[key] = old
+
+    @property
+    def safe_position(self) -> int:
+        """The position up to which everything is in a record that was written."""
+        return min((each.since for each in self.dirty.values()), default=self.position)
