@@ -2,6 +2,7 @@
 
 in   feed       frames, key instrument
 out  windows    one record per closed window, key instrument
+     closed     the same windows, many in one record, for the history
      refused    what was not understood, key instrument
      control    requests for a new snapshot, key instrument
 state           table `books`, one record per instrument
@@ -10,13 +11,14 @@ state           table `books`, one record per instrument
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Final
 
 from faust.types import EventT
 
 from app.exact.partition import Partition
 from app.processor import Outcome, Processor
 from app.worker import Steelyard
+from models.closed import ClosedWindow, encode_closed
 from models.control import ResyncRequest, encode_resync
 from models.frame import Frame, decode_frame
 from models.refused import refused_record
@@ -24,11 +26,16 @@ from models.window import encode_window
 
 log = logging.getLogger("steelyard.books")
 
+MAX_CLOSED: Final = 1_000
+"""Windows in one record of `closed`; each has 1 to 2 kB."""
+
 
 def register(app: Steelyard) -> None:
     """Add the agent to the app."""
     keeper = app.shared.books
-    windows, refused, control = (app.topic_name(n) for n in ("windows", "refused", "control"))
+    windows, closed, refused, control = (
+        app.topic_name(name) for name in ("windows", "closed", "refused", "control")
+    )
 
     @app.agent(app.raw_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
     async def books(stream: Any) -> None:
@@ -70,7 +77,10 @@ def register(app: Steelyard) -> None:
     ) -> None:
         key = state.name.encode()
         for record in outcome.windows:
-            await send(partition, windows, key, encode_window(record))
+            value = encode_window(record)
+            await send(partition, windows, key, value)
+            window = ClosedWindow(state.name, record["length_ms"], record["start_ms"], value)
+            partition.later.append(window)
             app.shared.closed(state.name, record)
         for place, reason, message in outcome.refused:
             value = refused_record(
@@ -88,6 +98,17 @@ def register(app: Steelyard) -> None:
             log.warning("%s does not follow: asking for a snapshot", state.name)
             request = ResyncRequest(instrument=state.name, session=frame.session)
             await send(partition, control, key, encode_resync(request))
+
+    async def send_closed(partition: Partition[Processor]) -> None:
+        for first in range(0, len(partition.later), MAX_CLOSED):
+            value = encode_closed(partition.later[first : first + MAX_CLOSED])
+            await send(partition, closed, None, value)
+
+    @app.timer(app.options.live_interval_ms / 1_000, name="closed")  # type: ignore[untyped-decorator]
+    async def flush() -> None:
+        await keeper.flush()
+
+    keeper.send_later = send_closed
 
     async def send(
         partition: Partition[Processor], topic: str, key: bytes | None, value: bytes

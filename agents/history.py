@@ -1,35 +1,22 @@
-"""windows → history: keeps the last windows of each length, for the views.
+"""closed → history: keeps the last windows of each length, for the views.
 
-in   windows    closed windows, key instrument
+in   closed     closed windows of a partition, many in one record
 state           table `history`, in chunks
+
+Not from `windows`: Faust's cost is per record, and there is one for each window.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
-
-import msgspec
-from faust.types import EventT
+from typing import Any
 
 from app.exact.partition import Partition
 from app.history_codec import Chunk, chunk_key, chunk_number, chunks_kept
 from app.worker import Steelyard
+from models.closed import ClosedWindow, decode_closed
 
 log = logging.getLogger("steelyard.history")
-
-CHECKPOINT_S: Final = 10.0
-"""Chunks grow by one window a second and are written whole: ten at a time cost a tenth. What is
-not yet written is replayed from `windows`, where a repeat changes nothing."""
-
-
-class _Key(msgspec.Struct):
-    instrument: str
-    length_ms: int
-    start_ms: int
-
-
-_decoder = msgspec.json.Decoder(_Key)
 
 
 def register(app: Steelyard) -> None:
@@ -37,7 +24,7 @@ def register(app: Steelyard) -> None:
     keeper = app.shared.history
     kept = chunks_kept(app.options.history)
 
-    @app.agent(app.raw_topic("windows"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
+    @app.agent(app.raw_topic("closed"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
     async def history(stream: Any) -> None:
         async for event in stream.events():
             partition = keeper.accept(event)
@@ -45,12 +32,14 @@ def register(app: Steelyard) -> None:
                 continue
             async with keeper.applying(partition, event):
                 try:
-                    add(partition, _decoder.decode(event.value or b""), event)
-                except msgspec.MsgspecError as error:
-                    log.warning("windows, offset %d: %s", event.message.offset, error)
+                    windows = decode_closed(event.value or b"")
+                except ValueError as error:
+                    log.warning("closed, offset %d: %s", event.message.offset, error)
+                    continue
+                for window in windows:
+                    add(partition, event.message.offset, window)
 
-    def add(partition: Partition[Chunk], window: _Key, event: EventT) -> None:
-        offset = event.message.offset
+    def add(partition: Partition[Chunk], offset: int, window: ClosedWindow) -> None:
         number = chunk_number(window.start_ms, window.length_ms)
         key = chunk_key(window.instrument, window.length_ms, number)
         chunk = keeper.state(partition, key)
@@ -59,6 +48,6 @@ def register(app: Steelyard) -> None:
             expired = chunk_key(window.instrument, window.length_ms, number - kept)
             partition.states.pop(expired, None)
             partition.touch(expired, offset)
-        chunk[window.start_ms] = event.value
-        partition.touch(key, offset)
+        chunk[window.start_ms] = window.value
+        partition.touch(key, offset, len(window.value))
         app.shared.saw_window(window.instrument, window.length_ms, window.start_ms)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from app.worker import Steelyard
 
 HISTORY_CHECKPOINT_S: Final = 10.0
+HISTORY_MAX_AGE_S: Final = 120.0
+"""A chunk is written whole: when it has grown by about half, and at the latest after this. What is
+not yet written is replayed from `closed`, where a repeat changes nothing."""
 WHOLE_LIVE_S: Final = 10.0
 """So often all states of a partition are written to `live`, so that what is gone disappears."""
 
@@ -48,10 +51,11 @@ class WorkerState:
         )
         self.history: StateKeeper[Chunk] = StateKeeper(
             app,
-            app.topic_name("windows"),
+            app.topic_name("closed"),
             app.state_table("history"),
             HistoryCodec(),
             interval_s=HISTORY_CHECKPOINT_S,
+            max_age_s=HISTORY_MAX_AGE_S,
             is_lazy=True,
         )
         app.keepers += [self.books, self.history]

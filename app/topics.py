@@ -21,6 +21,8 @@ FEED_RETENTION_MS: Final = 24 * 3_600_000
 FEED_PARTITION_BYTES: Final = 4 * 1024**3
 WINDOWS_RETENTION_MS: Final = 7 * 24 * 3_600_000
 LIVE_RETENTION_MS: Final = 3_600_000
+CLOSED_RETENTION_MS: Final = 24 * 3_600_000
+"""As long as the feed: a history that is lost is read again from here."""
 REFUSED_RETENTION_MS: Final = 7 * 24 * 3_600_000
 REFUSED_PARTITION_BYTES: Final = 64 * 1024**2
 CONTROL_RETENTION_MS: Final = 3_600_000
@@ -144,6 +146,14 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
         "windows": (
             "one record per closed window",
             deleted | {"retention.ms": str(WINDOWS_RETENTION_MS)},
+        ),
+        "closed": (
+            "the closed windows of a partition, many in one record, for the history",
+            deleted
+            | {
+                "retention.ms": str(CLOSED_RETENTION_MS),
+                "segment.bytes": str(LIVE_SEGMENT_BYTES),
+            },
         ),
         "live": (
             "current state of each instrument, conflated",

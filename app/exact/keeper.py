@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -74,6 +74,8 @@ class StateKeeper(Generic[S]):
         """States are read when they are asked for, and leave memory when they are written."""
         self.partitions: dict[int, Partition[S]] = {}
         self.on_settled: list[Callable[[], None]] = []
+        self.send_later: Callable[[Partition[S]], Awaitable[None]] | None = None
+        """Sends what a partition holds in `later`, its futures into `sent`."""
         self._checkpointing = asyncio.Lock()
 
     # For the agent
@@ -126,6 +128,7 @@ class StateKeeper(Generic[S]):
                 state = self._load(key, record)
                 if state is not None:
                     partition.states[key] = state
+                    partition.sizes[key] = len(record)
         return state
 
     def peek(self, number: int, key: bytes) -> S | None:
@@ -302,6 +305,7 @@ class StateKeeper(Generic[S]):
             async with partition.whole:
                 if partition.is_fenced:
                     return None
+                await self._send_later(partition)
                 now = time.monotonic()
                 partition.checkpointed_at = now
                 sent, partition.sent = partition.sent, []
@@ -320,11 +324,24 @@ class StateKeeper(Generic[S]):
                 if self.is_lazy:
                     for key in due.keys() - partition.dirty.keys():
                         partition.states.pop(key, None)
+                        partition.sizes.pop(key, None)
             except BaseException:
                 partition.put_back(due)
                 partition.sent = sent + partition.sent
                 raise
         return safe
+
+    async def flush(self) -> None:
+        """Send what was to be sent later, of all partitions."""
+        for partition in list(self.partitions.values()):
+            async with partition.whole:
+                if not partition.is_fenced and self.partitions.get(partition.number) is partition:
+                    await self._send_later(partition)
+
+    async def _send_later(self, partition: Partition[S]) -> None:
+        if partition.later and self.send_later is not None:
+            await self.send_later(partition)
+            partition.later.clear()
 
     def _records(self, partition: Partition[S], keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
         records: dict[bytes, bytes | None] = {}

@@ -37,6 +37,8 @@ class Partition(Generic[S]):
     """Bytes of the last record that was written of a state."""
     sent: list[Awaitable[Any]] = field(default_factory=list)
     """Records that were sent because of the input, which a checkpoint waits for."""
+    later: list[Any] = field(default_factory=list)
+    """What is to be sent because of the input, together: at the next checkpoint or sooner."""
     whole: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an event is being applied: a checkpoint must not see half of it."""
     unsure: list[bytes] = field(default_factory=list)

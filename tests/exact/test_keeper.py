@@ -383,3 +383,38 @@ async def test_what_a_new_changelog_lacks_is_written_to_it(tmp_path: Path, is_la
     assert {key for key, _ in kit.log.records} == kept.keys()
     assert dict(kit.log.records) == dict(kit.store.records(0))
     assert kit.store.persisted_offset(TP(CHANGELOG, 0)) == 1
+
+
+# What is sent later
+
+
+async def test_what_is_sent_later_is_sent_before_the_checkpoint_that_includes_it(kit: Kit) -> None:
+    order: list[str] = []
+
+    async def send(partition: Partition[Count]) -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: order.append("acknowledged"))
+        order.append(f"sent {partition.later}")
+        partition.sent.append(future)
+        asyncio.get_running_loop().call_later(0.01, future.set_result, None)
+
+    kit.keeper.send_later = send
+    await kit.take(b"a")
+    kit.partition.later += ["one", "two"]
+    append = kit.log.send
+
+    async def noted(*args: Any) -> Any:
+        order.append("record")
+        return await append(*args)
+
+    kit.log.send = noted  # type: ignore[method-assign]
+    assert await kit.keeper.checkpoint(0) == 1
+    assert order == ["sent ['one', 'two']", "acknowledged", "record"]
+    assert kit.partition.later == []
+    kit.partition.later.append("three")
+    await kit.keeper.flush()
+    assert order[3:] == ["sent ['three']"]
+    kit.partition.later.append("four")
+    kit.keeper.fence(INPUT)
+    await kit.keeper.flush()
+    assert kit.partition.later == ["four"], "whose fate is another's now"
