@@ -50,6 +50,7 @@ def register(app: Steelyard) -> None:
         try:
             frame = decode_frame(event.value or b"")
         except ValueError as error:
+            app.shared.metrics.refused(str(error))
             await send(partition, refused, event.key, poison(event, str(error)))
             return
         if frame.sequence:
@@ -79,7 +80,9 @@ def register(app: Steelyard) -> None:
         for record in outcome.windows:
             value = encode_window(record)
             await send(partition, windows, key, value)
-            window = ClosedWindow(state.name, record["length_ms"], record["start_ms"], value)
+            length_ms = record["length_ms"]
+            hop_ms = record.get("hop_ms", length_ms)
+            window = ClosedWindow(state.name, length_ms, hop_ms, record["start_ms"], value)
             partition.later.append(window)
             app.shared.closed(state.name, record)
         for place, reason, message in outcome.refused:
@@ -93,6 +96,7 @@ def register(app: Steelyard) -> None:
                 place=place,
                 message=message,
             )
+            app.shared.metrics.refused(reason)
             await send(partition, refused, key, value)
         if outcome.needs_resync:
             log.warning("%s does not follow: asking for a snapshot", state.name)

@@ -15,6 +15,7 @@ from app.exact.partition import Partition
 from app.history_codec import Chunk, chunk_key, chunk_number, chunks_kept
 from app.worker import Steelyard
 from models.closed import ClosedWindow, decode_closed
+from orderbook.span import Span
 
 log = logging.getLogger("steelyard.history")
 
@@ -40,14 +41,15 @@ def register(app: Steelyard) -> None:
                     add(partition, event.message.offset, window)
 
     def add(partition: Partition[Chunk], offset: int, window: ClosedWindow) -> None:
-        number = chunk_number(window.start_ms, window.length_ms)
-        key = chunk_key(window.instrument, window.length_ms, number)
+        span = Span(window.length_ms, window.hop_ms)
+        number = chunk_number(window.start_ms, span)
+        key = chunk_key(window.instrument, span, number)
         chunk = keeper.state(partition, key)
         if chunk is None:
             chunk = partition.states[key] = {}
-            expired = chunk_key(window.instrument, window.length_ms, number - kept)
+            expired = chunk_key(window.instrument, span, number - kept)
             partition.states.pop(expired, None)
             partition.touch(expired, offset)
         chunk[window.start_ms] = window.value
         partition.touch(key, offset, len(window.value))
-        app.shared.saw_window(window.instrument, window.length_ms, window.start_ms)
+        app.shared.saw_window(window.instrument, span, window.start_ms)

@@ -12,7 +12,7 @@ from typing import Final
 from app.exact.record import BadRecord, pack, unpack
 from app.processor import Processor, Rules
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class BooksCodec:
@@ -20,7 +20,8 @@ class BooksCodec:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self._rules = [list(rules.lengths_ms), rules.grace_ms, rules.stale_after_ms]
+        spans = [list(span) for span in rules.spans]
+        self._rules = [spans, rules.grace_ms, rules.stale_after_ms]
 
     def load(self, key: bytes, record: bytes) -> Processor:
         """Return the processor of a record; raise BadRecord."""

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.processor import Outcome, Processor, Rules
-from app.recording import DISCONNECT
+from app.recording import DISCONNECT, read_gap_mark
 from deribit.messages import channel_of, instrument_of, is_incremental_book
+from deribit.statements import subject_of
 from models.frame import (
     FRAME_VERSION,
     Connected,
     Disconnected,
     Frame,
+    GapFound,
     Item,
     Notification,
 )
@@ -50,6 +52,7 @@ def compute(
             yield from outcome.windows
     for processor in player.processors():
         tally.counts.update(processor.counts)
+        tally.counts.update(processor.audit.counts())
 
 
 SESSION: Final = "recording"
@@ -74,13 +77,21 @@ class _Player:
                 yield self._feed(processor, Disconnected(received_ns, "recorded"))
             self._connection += 1
             return
+        if (mark := read_gap_mark(message)) is not None:
+            item = GapFound(received_ns, mark.channel, mark.expected, mark.found)
+            for processor in self._by_instrument.get(instrument_of(mark.channel), {}).values():
+                yield self._feed(processor, item)
+            return
         try:
             channel = channel_of(message)
         except ValueError:
             self.tally.unreadable += 1
             return
-        if channel is None or not (name := instrument_of(channel)):
+        if channel is None:
             self.tally.other += 1
+            return
+        if not (name := instrument_of(channel)):
+            yield from self._announce(channel, Notification(received_ns, message))
             return
         by_channel = self._by_instrument.setdefault(name, {})
         if is_incremental_book(channel):
@@ -92,6 +103,16 @@ class _Player:
             targets = by_channel.values()
         for processor in targets:
             yield self._feed(processor, Notification(received_ns, message))
+
+    def _announce(self, channel: str, item: Notification) -> Iterator[Outcome]:
+        """Hand what was said of an instrument, or of all, to the processors that there are."""
+        subject = subject_of(channel, item.message)
+        if subject is None:
+            self.tally.other += 1
+            return
+        for processor in self.processors():
+            if subject in ("", processor.name):
+                yield self._feed(processor, item)
 
     def _feed(self, processor: Processor, item: Item) -> Outcome:
         session = f"{SESSION}-{self._connection}"

@@ -1,9 +1,11 @@
-"""Durations as people write them: `100ms`, `1s`, `10s`, `1m`, `2h`."""
+"""Durations as people write them, `100ms`, `10s`, `2h`; and windows: `10s`, `10s/1s`."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
+
+from orderbook.span import Span
 
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PATTERN: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
@@ -23,3 +25,18 @@ def format_duration(milliseconds: int) -> str:
         if milliseconds % _UNIT_MS[unit] == 0:
             return f"{milliseconds // _UNIT_MS[unit]}{unit}"
     return f"{milliseconds}ms"
+
+
+def parse_span(text: str) -> Span:
+    """Return which windows `10s` or, one beginning each second, `10s/1s` are; raise ValueError."""
+    length, slash, hop = text.partition("/")
+    length_ms = parse_duration(length)
+    span = Span(length_ms, parse_duration(hop) if slash else length_ms)
+    span.check()
+    return span
+
+
+def format_span(span: Span) -> str:
+    """Return windows as they are written: `10s`, or `10s/1s` if they overlap."""
+    length = format_duration(span.length_ms)
+    return f"{length}/{format_duration(span.hop_ms)}" if span.is_hopping else length

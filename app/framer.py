@@ -1,7 +1,9 @@
 """The framer puts what arrives into frames, in an order that replays as it happened.
 
 Items of one instrument stay in order within its frames, and no item overtakes a tick: a tick says
-that all before it has come. The first item of an instrument in a session is Connected.
+that all before it has come. The first item of an instrument in a session is Connected. Each
+connection has a framer; all of a worker share an outbox, so that an instrument that changes its
+connection ends on the one before it begins on the other.
 """
 
 from __future__ import annotations
@@ -61,18 +63,66 @@ class FrameCounts:
     bytes: int = 0
 
 
+class Outbox:
+    """Frames that wait to be published, in order, and those that still take items."""
+
+    def __init__(self) -> None:
+        self.counts = FrameCounts()
+        self._drafts: list[_Draft] = []
+        self._open: dict[str, _Draft] = {}
+
+    def append(self, instrument: str, stream: _Stream, item: Item, size: int) -> None:
+        """Append an item to the instrument's frame, or to a new one where that is full."""
+        draft = self._open.get(instrument)
+        if (
+            draft is None
+            or len(draft.frame.items) >= MAX_FRAME_ITEMS
+            or draft.size + size > MAX_FRAME_BYTES
+        ):
+            stream.sequence += 1
+            frame = Frame(
+                FRAME_VERSION, instrument, stream.channel, stream.session, stream.sequence, []
+            )
+            draft = _Draft(frame, stream.partition)
+            self._open[instrument] = draft
+            self._drafts.append(draft)
+        draft.frame.items.append(item)
+        draft.size += size
+
+    def close(self, instrument: str) -> None:
+        """End the frame of an instrument: what comes next is not of the same stream."""
+        self._open.pop(instrument, None)
+
+    def tick(self, session: str, partitions: Iterable[int], tick: Tick) -> None:
+        """Append a tick for each partition, after all that came before."""
+        self._open = {}
+        for partition in sorted(partitions):
+            frame = Frame(FRAME_VERSION, "", "", session, 0, [tick])
+            self._drafts.append(_Draft(frame, partition))
+
+    def take(self) -> list[Record]:
+        """Return all frames, each once, in the order in which they must be published."""
+        drafts, self._drafts, self._open = self._drafts, [], {}
+        records = []
+        for draft in drafts:
+            value = encode_frame(draft.frame)
+            records.append(Record(draft.frame.instrument.encode(), value, draft.partition))
+            self.counts.items += len(draft.frame.items)
+            self.counts.bytes += len(value)
+        self.counts.frames += len(records)
+        return records
+
+
 @dataclass(slots=True)
 class Framer:
-    """Frames of one worker's sessions, one session at a time."""
+    """Frames of one connection's sessions, one session at a time."""
 
     worker: str
     partition_of: Callable[[str], int]
-    counts: FrameCounts = field(default_factory=FrameCounts)
+    outbox: Outbox = field(default_factory=Outbox)
     _session: str = ""
     _simulated: bool = False
     _streams: dict[str, _Stream] = field(default_factory=dict)
-    _drafts: list[_Draft] = field(default_factory=list)
-    _open: dict[str, _Draft] = field(default_factory=dict)
 
     def begin(self, session: str, simulated: bool) -> None:
         """Begin a session: numbers start at 1 again, and every instrument anew."""
@@ -80,7 +130,6 @@ class Framer:
         self._session = session
         self._simulated = simulated
         self._streams = {}
-        self._open = {}
 
     def follow(self, instrument: str, channel: str, received_ns: int) -> None:
         """Open an instrument, if it is not: it is known from here on."""
@@ -96,7 +145,7 @@ class Framer:
             stream.is_open = True
             stream.channel = channel
             mark = Connected(received_ns, self.worker, self._simulated)
-            self._append(instrument, stream, mark, ITEM_OVERHEAD_BYTES)
+            self.outbox.append(instrument, stream, mark, ITEM_OVERHEAD_BYTES)
 
     def add(
         self, instrument: str, channel: str, item: Item, received_ns: int, size: int = 0
@@ -106,16 +155,16 @@ class Framer:
         if stream is None or not stream.is_open:
             self.follow(instrument, channel, received_ns)
             stream = self._streams[instrument]
-        self._append(instrument, stream, item, size + ITEM_OVERHEAD_BYTES)
+        self.outbox.append(instrument, stream, item, size + ITEM_OVERHEAD_BYTES)
 
     def end(self, instrument: str, reason: str, received_ns: int) -> None:
         """Close an instrument, if it is open: it is not known from here on."""
         stream = self._streams.get(instrument)
         if stream is not None and stream.is_open:
             mark = Disconnected(received_ns, reason)
-            self._append(instrument, stream, mark, ITEM_OVERHEAD_BYTES)
+            self.outbox.append(instrument, stream, mark, ITEM_OVERHEAD_BYTES)
             stream.is_open = False
-            self._open.pop(instrument, None)
+            self.outbox.close(instrument)
 
     def end_all(self, reason: str, received_ns: int) -> None:
         """Close all instruments: the session has ended."""
@@ -124,10 +173,7 @@ class Framer:
 
     def tick(self, partitions: Iterable[int], tick: Tick) -> None:
         """Append a tick for every instrument of these partitions, after all that came before."""
-        self._open = {}
-        for partition in sorted(partitions):
-            frame = Frame(FRAME_VERSION, "", "", self._session, 0, [tick])
-            self._drafts.append(_Draft(frame, partition))
+        self.outbox.tick(self._session, partitions, tick)
 
     def open_instruments(self) -> list[str]:
         """Return the instruments that are known in this session."""
@@ -144,30 +190,5 @@ class Framer:
         return stream.session if stream is not None and stream.is_open else None
 
     def take(self) -> list[Record]:
-        """Return all frames, each once, in the order in which they must be published."""
-        drafts, self._drafts, self._open = self._drafts, [], {}
-        records = []
-        for draft in drafts:
-            value = encode_frame(draft.frame)
-            records.append(Record(draft.frame.instrument.encode(), value, draft.partition))
-            self.counts.items += len(draft.frame.items)
-            self.counts.bytes += len(value)
-        self.counts.frames += len(records)
-        return records
-
-    def _append(self, instrument: str, stream: _Stream, item: Item, size: int) -> None:
-        draft = self._open.get(instrument)
-        if (
-            draft is None
-            or len(draft.frame.items) >= MAX_FRAME_ITEMS
-            or draft.size + size > MAX_FRAME_BYTES
-        ):
-            stream.sequence += 1
-            frame = Frame(
-                FRAME_VERSION, instrument, stream.channel, stream.session, stream.sequence, []
-            )
-            draft = _Draft(frame, stream.partition)
-            self._open[instrument] = draft
-            self._drafts.append(draft)
-        draft.frame.items.append(item)
-        draft.size += size
+        """Return all frames of the outbox, each once."""
+        return self.outbox.take()

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from app.recording import DISCONNECT
+from app.recording import DISCONNECT, read_gap_mark
 from deribit.messages import channel_of, instrument_of, is_incremental_book
+from deribit.statements import subject_of
 from models.frame import (
     FRAME_VERSION,
     MAX_FRAME_BYTES,
     Connected,
     Disconnected,
     Frame,
+    GapFound,
     Item,
     Notification,
 )
@@ -42,16 +44,26 @@ class FrameWriter:
             self._connection += 1
             self._sequences.clear()
             return
+        if (mark := read_gap_mark(message)) is not None:
+            gap = GapFound(received_ns, mark.channel, mark.expected, mark.found)
+            yield from self._add(instrument_of(mark.channel), gap, 0)
+            return
         channel = channel_of(message)
-        instrument = instrument_of(channel) if channel else ""
-        if not channel or not instrument:
+        if not channel:
+            return
+        item = Notification(received_ns, message)
+        if not (instrument := instrument_of(channel)):
+            subject = subject_of(channel, message)
+            for name in list(self.channels):
+                if subject in ("", name):
+                    yield from self._add(name, item, len(message))
             return
         if (
             is_incremental_book(channel)
             and self.channels.setdefault(instrument, channel) != channel
         ):
             return
-        yield from self._add(instrument, Notification(received_ns, message), len(message))
+        yield from self._add(instrument, item, len(message))
 
     def flush(self) -> Iterator[Frame]:
         """Yield what is collected."""

@@ -1,7 +1,8 @@
 """History is kept in chunks of consecutive windows, one record of the table `history` a chunk.
 
-The key is `instrument|length in ms|number of the chunk`; the number is that of all windows since
-the epoch divided by the chunk's size, so a window's chunk follows from its start.
+The key is `instrument|length in ms|number of the chunk`, the length with its hop if the windows
+overlap: `10000/1000`. The number is that of all such windows since the epoch divided by the chunk's
+size, so a window's chunk follows from its start.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 import msgspec
 
 from app.exact.record import BadRecord, pack, unpack
+from orderbook.span import Span
 
 VERSION: Final = 1
 CHUNK_WINDOWS: Final = 60
@@ -39,14 +41,16 @@ class HistoryCodec:
         return pack(VERSION, position, msgspec.msgpack.encode(dict(sorted(state.items()))))
 
 
-def chunk_number(start_ms: int, length_ms: int) -> int:
+def chunk_number(start_ms: int, span: Span) -> int:
     """Return the number of the chunk that a window belongs to."""
-    return start_ms // (length_ms * CHUNK_WINDOWS)
+    return start_ms // (span.hop_ms * CHUNK_WINDOWS)
 
 
-def chunk_key(instrument: str, length_ms: int, number: int) -> bytes:
+def chunk_key(instrument: str, span: Span, number: int) -> bytes:
     """Return the key of a chunk."""
-    return f"{instrument}|{length_ms}|{number}".encode()
+    length, hop = span
+    name = f"{length}/{hop}" if span.is_hopping else f"{length}"
+    return f"{instrument}|{name}|{number}".encode()
 
 
 def chunks_kept(windows: int) -> int:

@@ -1,74 +1,53 @@
 """Ingest reads the venue for the partitions that this worker owns, and publishes frames.
 
 What is subscribed follows from three things: which instruments are wanted, what the subscriptions
-table says of single ones, and which partitions are owned. When Kafka is slow, publishing waits, the
-client's bounded queue drops, marks and restarts books; memory does not grow and nothing is hidden.
+table says of single ones, and which partitions are owned. Where that is more than one connection
+should carry, there are several. When Kafka is slow, publishing waits, the clients' bounded queues
+drop, mark and restart books; memory does not grow and nothing is hidden.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence, Set
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from mode import Service
 
-from app.framer import Framer
+from app.connection import Connection, IngestCounts, VenueRefused
+from app.framer import Framer, Outbox
+from app.publisher import Publish, Publisher, PublishRefused
+from app.spread import Spread
 from app.wanted import FINEST_PUBLIC_INTERVAL, Wanted
 from deribit import events
-from deribit.backoff import TokenBucket
-from deribit.client import Client, Stamped
-from deribit.protocol import Credentials
-from deribit.words import Kind, without_raw
-from models import frame
-from models.refused import refused_record
+from deribit.client import Client, ClientCounts
+from deribit.limits import Limits
+from deribit.words import Kind, parse_channel
+from models.frame import Notification
 
 if TYPE_CHECKING:
     from app.settings import Settings
 
-MAX_FRAMES_IN_FLIGHT: Final = 500
-MAX_BYTES_IN_FLIGHT: Final = 16 * 1024 * 1024
-MAX_REFUSED_PER_S: Final = 20.0
-"""More than this of what is not understood is only counted, so that garbage cannot fill Kafka."""
-REFUSED_BURST: Final = 100
-NO_PARTITION: Final = -1
-"""Said of a message that was refused before it reached Kafka."""
+__all__ = ["Ingest", "IngestCounts", "VenueRefused"]
+
+MAX_CHANNELS_PER_CONNECTION: Final = 500
+"""131 instruments on three channels are 393: about 500 messages/s at the measured peak."""
 STOP_TIMEOUT_S: Final = 3.0
 
-Publish = Callable[[bytes, bytes, int | None], Awaitable["asyncio.Future[Any] | None"]]
-"""Append a record: key, value, partition. Awaiting it keeps the order of records; the future that
-it answers, if any, is done when Kafka has acknowledged, and fails if Kafka has not."""
-PublishRefused = Callable[[bytes, bytes], Awaitable[object]]
-"""Append a record to `refused`: key, value."""
+MakeClient = Callable[[str], Client]
+"""Make a client whose sessions carry this name."""
 
 log = logging.getLogger("steelyard.ingest")
 
 
-class VenueRefused(Exception):
-    """The venue will not serve us until a person changes something."""
-
-
-@dataclass(slots=True)
-class IngestCounts:
-    """What ingest has seen since it started, beside the counts of the client and the framer."""
-
-    gaps: int = 0
-    duplicates: int = 0
-    sessions: int = 0
-    rejected: int = 0
-    unreadable: int = 0
-    refused_unpublished: int = 0
-    given_up: int = 0
-    """Notifications of instruments that had been given up when their turn came."""
-    errors: Counter[int] = field(default_factory=Counter)
-    """Error replies of the venue, by code."""
-
-
 class Ingest(Service):  # type: ignore[misc]  # mode has no types here
-    """The long-running part of ingest: one client, and the frames of what it hears."""
+    """The long-running part of ingest: connections to the venue, and the frames of what they hear.
+
+    The first connection is always there, and the only one that asks which instruments there are;
+    `another` makes the clients of more, and without it the first carries everything.
+    """
 
     def __init__(
         self,
@@ -78,6 +57,8 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         publish: Publish,
         publish_refused: PublishRefused,
         partition_of: Callable[[str], int],
+        another: MakeClient | None = None,
+        channels_per_connection: int = MAX_CHANNELS_PER_CONNECTION,
         instruments: Iterable[str] = (),
         kinds: Sequence[str] = (Kind.BOOK, Kind.TRADES, Kind.TICKER),
         book_interval: str = FINEST_PUBLIC_INTERVAL,
@@ -86,31 +67,23 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
     ) -> None:
         super().__init__(**service_options)
         self.client = client
+        """Of the first connection; its counts are those of all where they share them."""
         self.counts = IngestCounts()
-        self.framer = Framer(worker, partition_of)
-        self.session: str | None = None
-        """Name of the session while there is one."""
-        self.simulated: bool | None = None
-        """Whether the venue says that it is simulated; None before it was heard."""
+        self.outbox = Outbox()
         self.instruments: dict[str, events.Instrument] = {}
         """All open perpetuals of the venue, as it described them last."""
-        self.rejected: dict[str, str] = {}
-        """Channels that the venue does not serve in this session, and why."""
         self.wanted = Wanted(partition_of, instruments, kinds, book_interval)
-        self._publish = publish
-        self._publish_refused = publish_refused
+        self._worker = worker
+        self._partition_of = partition_of
+        self._another = another
+        self._spread = Spread(channels_per_connection)
+        self._places: dict[str, int] = {}
+        self._connections: dict[int, Connection] = {}
+        self._clients_made = 1
+        self._is_started = False
+        self._publisher = Publisher(self.outbox, publish, publish_refused, self.counts)
         self._linger_s = linger_ms / 1000
-        self._followed: dict[str, str] = {}
-        """The channels that the venue is to send, each with the book of its instrument."""
-        self._subscribed: Set[str] = frozenset()
-        self._has_fallen_back = False
-        self._trouble: str | None = None
-        self._refused: deque[bytes] = deque()
-        self._refused_bucket = TokenBucket(MAX_REFUSED_PER_S, REFUSED_BURST)
-        self._publishing = asyncio.Lock()
-        self._in_flight: deque[tuple[asyncio.Future[Any], int]] = deque()
-        self._bytes_in_flight = 0
-        self._consuming: asyncio.Future[Any] | None = None
+        self._connect(0, client)
 
     @classmethod
     def from_settings(
@@ -122,16 +95,26 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         partition_of: Callable[[str], int],
     ) -> Self:
         """Return the ingest that the settings describe."""
-        credentials = None
-        if configured.client_id is not None and configured.client_secret is not None:
-            secret = configured.client_secret.get_secret_value()
-            credentials = Credentials(configured.client_id, secret)
+        limits, counts = Limits(), ClientCounts()  # of all connections together
+
+        def make(name: str) -> Client:
+            return Client(
+                configured.venue_url,
+                name,
+                credentials=configured.credentials,
+                limits=limits,
+                counts=counts,
+                lists_instruments=name == configured.worker_name,
+            )
+
         return cls(
-            Client(configured.venue_url, configured.worker_name, credentials=credentials),
+            make(configured.worker_name),
             worker=configured.worker_name,
             publish=publish,
             publish_refused=publish_refused,
             partition_of=partition_of,
+            another=make,
+            channels_per_connection=configured.channels_per_connection,
             instruments=configured.instruments,
             kinds=configured.channels,
             book_interval=configured.book_interval,
@@ -148,7 +131,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         """
         self.wanted.partitions = frozenset(partitions)
         self._choose("moved")
-        flushing: asyncio.Future[Any] = self.add_future(self._flush())
+        flushing: asyncio.Future[Any] = self.add_future(self._publisher.flush())
         return flushing
 
     def override(
@@ -164,112 +147,89 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
 
     def resync(self, instrument: str, session: str) -> bool:
         """Ask for a new snapshot of a book; False if the request is of another session."""
-        channel = self.framer.channel_of(instrument)
-        if channel is None or session != self.framer.session_of(instrument):
-            return False
-        self.client.resync(channel)
-        return True
+        connection = self._connections.get(self._places.get(instrument, 0))
+        return connection is not None and connection.resync(instrument, session)
+
+    @property
+    def connections(self) -> list[Connection]:
+        """The connections that are in use."""
+        return list(self._connections.values())
+
+    @property
+    def session(self) -> str | None:
+        """Name of a session, as long as there is one."""
+        return next((one.session for one in self.connections if one.session is not None), None)
+
+    @property
+    def simulated(self) -> bool | None:
+        """Whether the venue says that it is simulated; None before it was heard."""
+        return next((one.simulated for one in self.connections if one.simulated is not None), None)
+
+    @property
+    def rejected(self) -> dict[str, str]:
+        """Channels that the venue does not serve, and why."""
+        return {name: why for one in self.connections for name, why in one.rejected.items()}
+
+    def troubles(self) -> list[str]:
+        """Say what is not as it should be between us and the venue."""
+        connections = self.connections
+        lost = sum(one.session is None for one in connections)
+        troubles: list[str] = []
+        if lost == len(connections):
+            troubles.append("not connected to the venue")
+        elif lost:
+            troubles.append(f"{lost} of {len(connections)} connections to the venue are lost")
+        if any(one.has_fallen_back for one in connections):
+            troubles.append("the venue gives raw only with an API key: 100ms is followed instead")
+        return troubles
 
     # The service
 
     async def on_start(self) -> None:
         """Start to connect, and to consume what comes."""
-        self.add_future(self.client.run())
-        self._consuming = self.add_future(self._consume())
+        self._is_started = True
+        for connection in self.connections:
+            self._start(connection)
 
     async def on_stop(self) -> None:
-        """Close the session; return when its last marks are in Kafka, or after a bounded time."""
+        """Close the sessions; return when their last marks are in Kafka, or after 3 s."""
+        connections = self.connections
         try:
             async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self.client.close()
-                if self._consuming is not None:
-                    await asyncio.wait({self._consuming})
+                await asyncio.gather(*(one.client.close() for one in connections))
+                if consuming := {one.consuming for one in connections if one.consuming is not None}:
+                    await asyncio.wait(consuming)
+                if not self.crashed:
+                    await self._publisher.settle()
         except TimeoutError:
             log.error("stopped before the last frames were published: Kafka is slow or gone")
 
-    async def _consume(self) -> None:
-        while batch := await self.client.receive():
-            self._handle(batch)
+    def _connect(self, number: int, client: Client) -> Connection:
+        connection = self._connections[number] = Connection(
+            client,
+            Framer(self._worker, self._partition_of, self.outbox),
+            self.counts,
+            on_instruments=self._listed,
+            on_unreadable=self._publisher.refuse,
+            on_announced=self._announced,
+            descriptions=self.instruments,
+        )
+        return connection
+
+    def _start(self, connection: Connection) -> None:
+        self.add_future(connection.client.run())
+        connection.consuming = self.add_future(self._consume(connection))
+
+    async def _consume(self, connection: Connection) -> None:
+        client = connection.client
+        while batch := await client.receive():
+            connection.handle(batch)
             if self._linger_s:
                 await asyncio.sleep(self._linger_s)
-                self._handle(self.client.take())
-            await self._flush()
-        while self._in_flight:
-            await self._settle_one()
+                connection.handle(client.take())
+            await self._publisher.flush()
 
-    def _handle(self, batch: list[Stamped]) -> None:
-        followed, framer = self._followed, self.framer
-        for received_ns, event in batch:
-            if type(event) is not events.Notification:
-                self._handle_rare(received_ns, event)
-                followed = self._followed
-                continue
-            book = followed.get(event.channel)
-            if book is None:
-                self.counts.given_up += 1
-                continue
-            self.counts.duplicates += event.is_duplicate
-            item = frame.Notification(received_ns, event.raw)
-            framer.add(event.instrument, book, item, received_ns, len(event.raw))
-
-    def _handle_rare(self, received_ns: int, event: events.Event) -> None:
-        match event:
-            case events.Tick(venue_ms, quiet_ms):
-                self.framer.tick(
-                    self.wanted.partitions, frame.Tick(received_ns, venue_ms, quiet_ms)
-                )
-            case events.GapFound(channel, instrument, expected, found):
-                self.counts.gaps += 1
-                log.warning("gap on %s: expected %s, found %s", channel, expected, found)
-                if (book := self._followed.get(channel)) is not None:
-                    mark = frame.GapFound(received_ns, channel, expected, found)
-                    self.framer.add(instrument, book, mark, received_ns, len(channel))
-                    if channel != book:  # a mark makes the book wait for a snapshot, so ask for it
-                        self.client.resync(book)
-            case events.Subscribed(channels):
-                for channel in channels:
-                    if self._followed.get(channel) == channel:
-                        self.framer.follow(_instrument_of(channel), channel, received_ns)
-            case events.Connected(simulated, session):
-                self._connected(session, simulated)
-            case events.Disconnected(reason, detail):
-                self._disconnected(reason, detail, received_ns)
-            case events.Instruments(instruments):
-                self._listed(instruments)
-            case events.Rejected(channels, reason):
-                self.counts.rejected += len(channels)
-                self.rejected.update(dict.fromkeys(channels, reason))
-                log.warning("%d channels rejected, %s: %s", len(channels), channels[0], reason)
-            case events.FellBack(channels):
-                self._has_fallen_back = True
-                self._choose("resubscribed")
-                log.warning("raw needs credentials: %d channels at 100ms instead", len(channels))
-            case events.Unreadable():
-                self._refuse(event, received_ns)
-            case events.Failed(method, code, message):
-                self.counts.errors[code] += 1
-                log.warning("the venue answered %s with error %d %s", method, code, message)
-            case events.Fatal(detail):
-                raise VenueRefused(f"{detail}. Check the client id and secret in the settings.")
-
-    def _connected(self, session: str, simulated: bool) -> None:
-        self.session, self.simulated = session, simulated
-        self.counts.sessions += 1
-        self.rejected.clear()
-        self.framer.begin(session, simulated)
-        self._trouble = None
-        self._has_fallen_back = False
-        self._choose("resubscribed")
-        log.info("connected to the %s, session %s", _venue(simulated), session)
-
-    def _disconnected(self, reason: str, detail: str, received_ns: int) -> None:
-        self.framer.end_all(reason, received_ns)
-        if reason == "stopped":
-            log.info("session %s closed", self.session)
-        elif self._trouble != reason:  # one line, however often connecting fails
-            log.warning("not connected to the venue (%s): %s", reason, detail)
-            self._trouble = reason
-        self.session = None
+    # What is wanted
 
     def _listed(self, instruments: Iterable[events.Instrument]) -> None:
         listed = {instrument.instrument_name: instrument for instrument in instruments}
@@ -278,71 +238,54 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
             return
         if listed.keys() != self.instruments.keys():
             log.info("the venue lists %d open perpetuals", len(listed))
-        self.instruments = listed
+        self.instruments.clear()  # the connections look into it
+        self.instruments.update(listed)
         self.wanted.listed = tuple(listed)
         self._choose("delisted")
+        for connection in self.connections:
+            connection.describe_all()
+
+    def _announced(self, instrument: str, item: Notification) -> None:
+        """Hand on what the venue says of an instrument, or of all, on a channel about many."""
+        for number, connection in self._connections.items():
+            if not instrument or number == self._places.get(instrument, 0):
+                connection.announce(instrument, item)
 
     def _choose(self, reason: str) -> None:
         """Subscribe what is wanted now; give up, for this reason, what is not."""
         channels = self.wanted.channels()
-        if channels.keys() != self._subscribed:
-            self._subscribed = channels.keys()
-            self.client.want(channels)
-        if self._has_fallen_back:  # the session knows, and is still told what is really wanted
-            channels = {without_raw(name): without_raw(book) for name, book in channels.items()}
-        self._followed = channels
-        received_ns = self.client.time_ns()
-        for instrument in self.framer.open_instruments():
-            book = self.framer.channel_of(instrument)
-            if book is not None and channels.get(book) != book:
-                self.framer.end(instrument, reason, received_ns)
+        instruments = {name: _instrument_of(name) for name in channels}
+        if self._another is not None:
+            self._places = self._spread.place(Counter(filter(None, instruments.values())))
+        shares: dict[int, dict[str, str]] = {number: {} for number in self._connections}
+        partitions: dict[int, set[int]] = {}
+        for name, book in channels.items():
+            number = self._places.get(instruments[name], 0)
+            shares.setdefault(number, {})[name] = book
+            if instruments[name]:
+                partition = self._partition_of(instruments[name])
+                partitions.setdefault(number, set()).add(partition)
+        for number, share in shares.items():
+            connection = self._connections.get(number) or self._connect_another(number)
+            connection.partitions = frozenset(partitions.get(number, ()))
+            connection.follow(share, reason)
+            if number and not share:
+                del self._connections[number]
+                self.add_future(connection.client.close())
+        # Partitions without an instrument have ticks too: they say that the venue is heard.
+        self._connections[0].partitions = self.wanted.partitions
 
-    # Kafka
-
-    async def _flush(self) -> None:
-        """Publish what there is, in order; wait while too much of it is unacknowledged."""
-        async with self._publishing:
-            for record in self.framer.take():
-                future = await self._publish(*record)
-                if future is not None:
-                    self._in_flight.append((future, len(record.value)))
-                    self._bytes_in_flight += len(record.value)
-                while self._in_flight and (
-                    len(self._in_flight) > MAX_FRAMES_IN_FLIGHT
-                    or self._bytes_in_flight > MAX_BYTES_IN_FLIGHT
-                    or self._in_flight[0][0].done()
-                ):
-                    await self._settle_one()
-            while self._refused:
-                await self._publish_refused(b"", self._refused.popleft())
-
-    async def _settle_one(self) -> None:
-        """Wait for the oldest record to be acknowledged; one that is not is an error of ours."""
-        future, size = self._in_flight.popleft()
-        self._bytes_in_flight -= size
-        await future
-
-    def _refuse(self, event: events.Unreadable, received_ns: int) -> None:
-        self.counts.unreadable += 1
-        if self._refused_bucket.take(received_ns / 1e9):
-            value = refused_record(
-                reason=event.reason,
-                instrument="",
-                session=self.session or "",
-                topic="",
-                partition=NO_PARTITION,
-                offset=None,
-                place=0,
-                message=event.raw,
-            )
-            self._refused.append(value)
-        else:
-            self.counts.refused_unpublished += 1
+    def _connect_another(self, number: int) -> Connection:
+        assert self._another is not None
+        self._clients_made += 1  # a name is not used again: what it says of old sessions stays true
+        connection = self._connect(number, self._another(f"{self._worker}.{self._clients_made}"))
+        if self._is_started:
+            self._start(connection)
+        return connection
 
 
 def _instrument_of(channel: str) -> str:
-    return channel.split(".")[1]
-
-
-def _venue(simulated: bool) -> str:
-    return "SIMULATED venue" if simulated else "venue"
+    """Return the instrument that a channel is about; empty if it is not about one."""
+    parts = parse_channel(channel)
+    assert parts is not None, channel
+    return parts.instrument

@@ -4,7 +4,8 @@ A processor holds the state of one instrument. It is told frames in the order of
 answers what they lead to. It does no I/O and reads no clock, so the same feed gives the same bytes.
 
 Continuity is checked here, after Kafka: frames by their number within the session, changes by
-their chain. What does not follow never advances the book.
+their chain. What does not follow never advances the book; what the venue's own quotes contradict
+for long (app/audit.py) is given up; what has gone silent (app/silence.py) is stale.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from app.audit import Audit
+from app.rules import Retirement, Rules
+from app.silence import Silence
+from app.told import Told
 from deribit.messages import Ignored, Unreadable, decode, is_linear
+from deribit.statements import Figures, Quote, Statement
 from models.frame import (
     Connected,
+    Described,
     Disconnected,
     Frame,
     GapFound,
@@ -26,25 +33,17 @@ from models.frame import (
     connection_of,
 )
 from orderbook.book import Crossed, Duplicate, Gap
-from orderbook.events import Change, Ticker
+from orderbook.events import Change
 from orderbook.instrument import Instrument, Refused, Status
+
+__all__ = ["Outcome", "Processor", "Rules"]
 
 SESSIONS_REMEMBERED: Final = 8
 """Sessions that ended are remembered, so that a late frame of one can't take over again."""
 
-
 SNAPSHOT_PATIENCE_MS: Final = 15_000
 """Venue time after which a book without a snapshot asks for one again; ingest tries for 10 s."""
 RETIRING_REASONS: Final = frozenset({"unsubscribed", "delisted"})
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the windows depend on besides the feed; part of the state's identity."""
-
-    lengths_ms: tuple[int, ...]
-    grace_ms: int
-    stale_after_ms: int
 
 
 @dataclass(slots=True)
@@ -63,6 +62,9 @@ class Processor:
     def __init__(self, name: str, rules: Rules) -> None:
         self.name = name
         self.rules = rules
+        self.told = Told()
+        self.audit = Audit()
+        self.silence = Silence()
         self.instrument = self._new_instrument()
         self.session = ""
         self.sequence = 0
@@ -76,6 +78,9 @@ class Processor:
         """Why the session ended for this instrument; empty while it goes on."""
         self.asked_ms = 0
         """Venue time at which a snapshot was last asked for because none had come."""
+        self.retirement = Retirement(rules)
+        self.is_silent = False
+        """Whether nothing has come for longer than this instrument's quiet explains."""
         self.counts: Counter[str] = Counter()
 
     def feed(self, frame: Frame) -> Outcome:
@@ -95,7 +100,7 @@ class Processor:
             return outcome
         if frame.sequence != self.sequence + 1:
             self.counts["lost_frames"] += frame.sequence - self.sequence - 1
-            self.instrument.lose()
+            self._lose()
             outcome.needs_resync = True
         self.sequence = frame.sequence
         self._take(frame.items, outcome)
@@ -114,46 +119,93 @@ class Processor:
             self.instrument = self._new_instrument()
         self.instrument.channel = frame.channel or known
         self.instrument.connect()
+        self.audit.interrupt()
+        self.silence.connect()
+        self.is_silent = False
+        self.told.connect()
 
     def _new_instrument(self) -> Instrument:
+        told = self.told.linear
         return Instrument(
             self.name,
-            linear=is_linear(self.name),
-            lengths_ms=self.rules.lengths_ms,
+            linear=is_linear(self.name) if told is None else told,
+            spans=self.rules.spans,
             grace_ms=self.rules.grace_ms,
         )
 
     def _take(self, items: Sequence[Item], outcome: Outcome) -> None:
-        instrument = self.instrument
         for place, item in enumerate(items):
             if type(item) is Notification:
                 self.received_ns = item.received_ns
-                instrument.hear(item.received_ns)
+                self.instrument.hear(item.received_ns)
+                self.silence.hear()
                 try:
                     self._notification(item.message, outcome)
                 except (Unreadable, Refused) as error:
                     self.counts["refused"] += 1
                     outcome.refused.append((place, str(error), item.message))
             elif type(item) is Tick:
-                outcome.windows += instrument.tick(
-                    item.venue_ms, item.quiet_ms, self.rules.stale_after_ms
-                )
-                outcome.needs_resync |= self._has_waited_too_long(item.venue_ms)
-            elif type(item) is Connected:
+                self._tick(item, outcome)
+            else:
+                self._mark(item, outcome)
+
+    def _tick(self, tick: Tick, outcome: Outcome) -> None:
+        if self.retirement.is_over(self.instrument.clock_ms):
+            return
+        was_silent, self.is_silent = self.is_silent, self.silence.tick(tick.venue_ms)
+        self.counts["silences"] += self.is_silent and not was_silent
+        stale_after_ms = self.rules.stale_after_ms
+        quiet_ms = max(tick.quiet_ms, stale_after_ms + 1) if self.is_silent else tick.quiet_ms
+        windows = self.instrument.tick(tick.venue_ms, quiet_ms, stale_after_ms)
+        outcome.windows += self.retirement.published(windows)
+        outcome.needs_resync |= self._has_waited_too_long(tick.venue_ms)
+
+    def _mark(self, item: Item, outcome: Outcome) -> None:
+        match item:
+            case Connected():
                 self.worker = item.worker
                 self.is_simulated = item.simulated
                 self.end_reason = ""
-            elif type(item) is Disconnected:
+                self._note_retirement()
+            case Disconnected():
                 self.counts["disconnects"] += 1
                 self.end_reason = item.reason
-                instrument.disconnect()
-            elif type(item) is GapFound and item.channel == instrument.channel:
+                self.instrument.disconnect()
+                self.audit.interrupt()
+                self._note_retirement()
+            case GapFound() if item.channel == self.instrument.channel:
                 self.counts["gaps_at_ingest"] += 1
-                instrument.lose()
+                self._lose()
+            case Described():
+                self._describe(item, outcome)
+
+    def _describe(self, described: Described, outcome: Outcome) -> None:
+        """Take the venue's description; begin anew if sizes are in another unit than was thought.
+
+        The unit is known by the name until the venue says it: its list and the first snapshot
+        arrive in any order.
+        """
+        try:
+            self.told.describe(described)
+        except ValueError as error:
+            self.counts["refused"] += 1
+            outcome.refused.append((0, f"description: {error}", b""))
+            return
+        linear = self.told.linear
+        if linear is not None and linear != self.instrument.linear:
+            channel = self.instrument.channel
+            self.instrument = self._new_instrument()
+            self.instrument.channel = channel
+            self.audit.interrupt()
+            outcome.needs_resync = True
+
+    def _lose(self) -> None:
+        self.instrument.lose()
+        self.audit.interrupt()
 
     def _has_waited_too_long(self, venue_ms: int) -> bool:
         """Whether a snapshot must be asked for (again): the one that was due may be refused."""
-        if self.instrument.is_live or self.end_reason:
+        if self.instrument.is_live or self.end_reason or self.is_retired:
             self.asked_ms = 0
             return False
         if self.asked_ms == 0:
@@ -165,45 +217,74 @@ class Processor:
 
     @property
     def is_retired(self) -> bool:
-        """Whether the instrument is not ingested any more, by somebody's will."""
-        return self.end_reason in RETIRING_REASONS
+        """Whether the instrument is not ingested any more, by somebody's will, or has ended."""
+        return self.end_reason in RETIRING_REASONS or self.told.is_gone
+
+    def _note_retirement(self) -> None:
+        self.retirement.note(self.is_retired, self.instrument.clock_ms)
 
     def _notification(self, message: bytes, outcome: Outcome) -> None:
         decoded = decode(message, self.name)
         if decoded is None:
             raise Unreadable("not a notification of a subscription")
         channel, event = decoded
-        instrument = self.instrument
-        if type(event) is Change:
-            if not instrument.channel:
-                instrument.channel = channel
-            if channel != instrument.channel:
-                self.counts["other_book_channels"] += 1
-                return
-            windows, problem = instrument.change(event)
-            outcome.windows += windows
-            match problem:
-                case None:
-                    self.counts["changes"] += 1
-                case Duplicate():
-                    self.counts["duplicate_changes"] += 1
-                case Gap():
-                    self.counts["gaps"] += 1
-                    outcome.needs_resync = True
-                case Crossed():
-                    self.counts["crossed"] += 1
-                    outcome.needs_resync = True
-        elif type(event) is Ticker:
-            instrument.see_ticker(event)
-        elif type(event) is Ignored:
+        if isinstance(event, Change):
+            self._change(channel, event, outcome)
+        elif isinstance(event, list):
+            self.instrument.trades(event)
+        elif isinstance(event, Ignored):
             self.counts["ignored"] += 1
-        elif type(event) is list:
-            instrument.trades(event)
+        else:
+            self._statement(event, outcome)
+
+    def _change(self, channel: str, change: Change, outcome: Outcome) -> None:
+        instrument = self.instrument
+        if not instrument.channel:
+            instrument.channel = channel
+        if channel != instrument.channel:
+            self.counts["other_book_channels"] += 1
+            return
+        windows, problem = instrument.change(change)
+        outcome.windows += self.retirement.published(windows)
+        match problem:
+            case None:
+                self.counts["changes"] += 1
+                if instrument.is_live:
+                    bids, asks = (
+                        instrument.book.bids.front().levels,
+                        instrument.book.asks.front().levels,
+                    )
+                    self.audit.observe(bids[0] if bids else None, asks[0] if asks else None)
+                    self.counts["off_tick"] += self.told.off_tick(change)
+            case Duplicate():
+                self.counts["duplicate_changes"] += 1
+            case Gap():
+                self.counts["gaps"] += 1
+                self.audit.interrupt()
+                outcome.needs_resync = True
+            case Crossed():
+                self.counts["crossed"] += 1
+                self.audit.interrupt()
+                outcome.needs_resync = True
+
+    def _statement(self, event: Statement, outcome: Outcome) -> None:
+        quote = event if isinstance(event, Quote) else None
+        if isinstance(event, Figures):
+            self.instrument.see_ticker(event.ticker)
+            quote = event.quote
+        if quote is not None and self.audit.quote(quote):
+            self._lose()
+            outcome.needs_resync = True
+        if not isinstance(event, Quote):
+            self.told.take(event)
+            self._note_retirement()
 
     @property
     def status(self) -> str:
         """The word that an answer about this instrument carries, from what the feed says."""
         instrument = self.instrument
+        if self.is_retired:
+            return "retired"
         if instrument.status is Status.WAITING:
             return "waiting"
         if instrument.status is Status.GAP:
@@ -223,7 +304,11 @@ class Processor:
             self.received_ns,
             self.end_reason,
             self.asked_ms,
+            [self.retirement.since_ms, self.is_silent],
             dict(self.counts),
+            self.told.to_record(),
+            self.audit.to_record(),
+            self.silence.to_record(),
             self.instrument.to_record(),
         ]
 
@@ -238,8 +323,16 @@ class Processor:
             self.received_ns,
             self.end_reason,
             self.asked_ms,
+            (self.retirement.since_ms, self.is_silent),
             counts,
+            told,
+            audit,
+            silence,
             instrument,
         ) = record
         self.counts = Counter(counts)
+        self.told.restore(told)
+        self.audit.restore(audit)
+        self.silence.restore(silence)
+        self.instrument = self._new_instrument()
         self.instrument.restore(instrument)

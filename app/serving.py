@@ -6,10 +6,12 @@ not say `live` when nothing has been heard for a while.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from deribit.statements import GroupedBook
 from models.live import LiveState
+from orderbook.span import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class BookView:
     bid_levels: int
     """Levels that the whole side has, of which at most the depth asked for is given."""
     ask_levels: int
+    grouped: GroupedBook | None = None
+    """The venue's own view, not sequence-checked; None where its channel is not ingested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class Readiness:
     ready: bool
     reasons: list[str]
     details: dict[str, Any]
+    degraded: list[str] = field(default_factory=list)
+    """What is not as it should be although it does its work."""
 
 
 class Serving(Protocol):
@@ -47,6 +53,11 @@ class Serving(Protocol):
 
     worker: str
     lengths_ms: tuple[int, ...]
+    """Of the windows that do not overlap."""
+    hopping: tuple[Span, ...]
+    """The windows that do."""
+    kept_windows: int
+    """Of each length, in the history."""
     stale_after_ms: int
 
     @property
@@ -69,10 +80,16 @@ class Serving(Protocol):
         """Return an owned book, or None if this worker does not hold it."""
 
     def windows(
-        self, instrument: str, length_ms: int, from_ms: int, to_ms: int, limit: int
+        self,
+        instrument: str,
+        length_ms: int,
+        from_ms: int,
+        to_ms: int,
+        limit: int,
+        hop_ms: int | None = None,
     ) -> list[bytes]:
         """Return owned windows as their JSON, by start, with from_ms ≤ start < to_ms; the last
-        `limit` of them if there are more."""
+        `limit` of them if there are more. `hop_ms`: of those that overlap."""
 
     def readiness(self) -> Readiness:
         """Return whether this worker does its work."""

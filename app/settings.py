@@ -9,12 +9,25 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from app.durations import parse_duration
+from app.durations import format_span, parse_duration, parse_span
+from deribit.auth import Credentials, Grant
+from deribit.words import is_channel_kind
+from orderbook.span import Span
 
 PRODUCTION_URL = "wss://www.deribit.com/ws/api/v2"
+TESTNET_URL = "wss://test.deribit.com/ws/api/v2"
+MAX_SECRET_FILE_BYTES = 4_096
+MIN_TOKEN_CHARS = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -28,6 +41,8 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
         use_attribute_docstrings=True,
+        # An error over several settings would print all that was given, the secret too.
+        hide_input_in_errors=True,
     )
 
     app_id: str = Field("steelyard", pattern=r"^[a-zA-Z0-9._-]{1,100}$")
@@ -47,18 +62,32 @@ class Settings(BaseSettings):
     worker_name: str = Field("worker-1", pattern=r"^[a-zA-Z0-9._-]{1,64}$")
     """Unique among the workers of one machine: names its tables' folder and its answers."""
 
-    venue_url: str = PRODUCTION_URL
-    """Websocket of the venue; `make demo` puts the simulated exchange here."""
+    testnet: bool = False
+    """Deribit's test venue in place of its production; it has keys of its own."""
+    venue_url: str = Field("", validate_default=True)
+    """Websocket of the venue; empty: Deribit's. `make demo` puts the simulated exchange here."""
+    channels_per_connection: int = Field(500, ge=10, le=5_000)
+    """Channels that one connection to the venue carries; for more, further ones are opened."""
     client_id: str | None = None
     """API key of the venue; public data at 100ms needs none."""
     client_secret: SecretStr | None = None
     """Secret of the API key."""
+    client_secret_file: Path | None = None
+    """File that holds the secret, in place of STEELYARD_CLIENT_SECRET."""
+    client_grant: Literal["client_credentials", "client_signature", "none"] = "client_credentials"
+    """How the key is used: the secret is sent, or only a signature made with it; or not at all."""
     instruments: Annotated[tuple[str, ...], NoDecode] = ()
     """Instruments to ingest, comma separated; empty: all open perpetuals of the venue."""
     book_interval: Literal["raw", "100ms", "agg2"] = "100ms"
     """How often the venue sends book changes; `raw` needs an API key."""
-    channels: Annotated[tuple[str, ...], NoDecode] = ("book", "trades", "ticker")
-    """Kinds of channels to ingest: the incremental book, trades, ticker, quote, perpetual."""
+    channels: Annotated[tuple[str, ...], NoDecode] = (
+        "book",
+        "trades",
+        "ticker",
+        "instrument.state",
+        "platform_state",
+    )
+    """Kinds of channels to ingest; there are also quote, perpetual, and grouped: book.none.10."""
     ingest: bool = True
     """Whether this worker reads the venue at all; off, it only processes what is in `feed`."""
 
@@ -67,6 +96,8 @@ class Settings(BaseSettings):
 
     windows: Annotated[tuple[int, ...], NoDecode] = (1_000, 10_000, 60_000)
     """Window lengths in ms, given as `1s,10s,1m`."""
+    hopping: Annotated[tuple[Span, ...], NoDecode] = ()
+    """Windows that overlap, by length and hop: `10s/1s` is the last ten seconds, every second."""
     trade_grace_ms: int = Field(250, ge=0, le=60_000)
     """Event time that a window waits for its trades after its end."""
     checkpoint_ms: int = Field(1_000, ge=50, le=10_000)
@@ -86,8 +117,35 @@ class Settings(BaseSettings):
     """Address that the views are served on."""
     web_port: int = Field(6066, ge=0, le=65_535)
     """Port that the views are served on."""
+    web_token: SecretStr | None = None
+    """Who asks must know it (Bearer, or a Basic password); needed to be bound beyond loopback."""
+    web_streams: int = Field(1_000, ge=1, le=20_000)
+    """Clients of the event stream and the WebSocket together; one more is refused."""
     log_format: Literal["console", "json"] = "console"
     """Log lines for people, or one JSON object each."""
+
+    _secret: str | None = PrivateAttr(None)
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """The key of the venue's API; None where the venue is read without one."""
+        if self.client_id is None or self._secret is None or self.client_grant == "none":
+            return None
+        return Credentials(self.client_id.strip(), self._secret, Grant(self.client_grant))
+
+    @field_validator("venue_url")
+    @classmethod
+    def _venue(cls, value: str, info: ValidationInfo) -> str:
+        testnet = info.data.get("testnet", False)
+        if testnet and value == PRODUCTION_URL:
+            raise ValueError("this is the production venue, but STEELYARD_TESTNET is set")
+        value = value or (TESTNET_URL if testnet else PRODUCTION_URL)
+        scheme, _, rest = value.partition("://")
+        if scheme not in {"ws", "wss"}:
+            raise ValueError("it must start with ws:// or wss://")
+        if "@" in rest.split("/")[0]:
+            raise ValueError("a name or password has no place in it: set STEELYARD_CLIENT_ID")
+        return value
 
     @field_validator("instruments", "channels", mode="before")
     @classmethod
@@ -118,35 +176,93 @@ class Settings(BaseSettings):
                 )
         return value
 
+    @field_validator("web_token")
+    @classmethod
+    def _no_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_TOKEN_CHARS:
+            raise ValueError(f"it must have {MIN_TOKEN_CHARS} characters at least")
+        return value
+
+    @field_validator("hopping", mode="before")
+    @classmethod
+    def _hopping(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = tuple(parse_span(part) for part in value.split(",") if part.strip())
+        return tuple(sorted(set(value))) if isinstance(value, tuple | list) else value
+
+    @field_validator("hopping")
+    @classmethod
+    def _overlapping(cls, value: tuple[Span, ...]) -> tuple[Span, ...]:
+        for span in value:
+            span.check()
+            if not span.is_hopping or span.hop_ms % 100:
+                raise ValueError(
+                    f"{format_span(span)}: give a length and a hop, each a multiple of 100 ms and "
+                    "the hop the shorter one, such as 10s/1s; other windows belong in windows"
+                )
+        return value
+
     @field_validator("channels")
     @classmethod
     def _known_channels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = {"book", "trades", "ticker", "quote", "perpetual"}
-        if unknown := set(value) - known:
-            raise ValueError(f"unknown channels {sorted(unknown)}; known are {sorted(known)}")
+        if unknown := [each for each in value if not is_channel_kind(each)]:
+            raise ValueError(
+                f"unknown channels {unknown}; known are book, trades, ticker, quote, perpetual, "
+                "instrument.state, platform_state, and grouped books such as book.none.10"
+            )
         return value
 
     @model_validator(mode="after")
     def _whole(self) -> Settings:
-        if (self.client_id is None) != (self.client_secret is None):
-            raise ValueError("set both STEELYARD_CLIENT_ID and STEELYARD_CLIENT_SECRET, or none")
+        if self.client_secret is not None and self.client_secret_file is not None:
+            raise ValueError(
+                "set one of STEELYARD_CLIENT_SECRET and STEELYARD_CLIENT_SECRET_FILE, not both"
+            )
+        if self.client_secret is not None:
+            self._secret = self.client_secret.get_secret_value().strip()
+        elif self.client_secret_file is not None:
+            self._secret = _read_secret(self.client_secret_file)
+        if (self.client_id is None) != (self._secret is None):
+            raise ValueError(
+                "set both STEELYARD_CLIENT_ID and STEELYARD_CLIENT_SECRET "
+                "(or STEELYARD_CLIENT_SECRET_FILE), or none"
+            )
         scheme, _, rest = self.venue_url.partition("://")
         host = rest.split("/")[0].rsplit(":", 1)[0].strip("[]")
-        if scheme not in {"ws", "wss"}:
-            raise ValueError(
-                f"STEELYARD_VENUE_URL {self.venue_url!r} must start with ws:// or wss://"
-            )
         if scheme == "ws" and host not in LOOPBACK_HOSTS and self.client_id is not None:
             raise ValueError("credentials are sent over wss:// only, except to this machine")
-        if self.web_host not in LOOPBACK_HOSTS and not self.allow_remote_web:
+        if self.web_token is None and self.serves_others and not self.allow_remote_web:
             raise ValueError(
                 f"STEELYARD_WEB_HOST={self.web_host} would serve other machines without a guard; "
-                "set STEELYARD_ALLOW_REMOTE_WEB=true if a proxy or a container network guards it"
+                "set STEELYARD_WEB_TOKEN, which clients then have to give, or "
+                "STEELYARD_ALLOW_REMOTE_WEB=true if a proxy or a container network guards it"
             )
         return self
 
     allow_remote_web: bool = False
-    """The views may be bound beyond loopback (inside a container, behind a proxy)."""
+    """The views may be bound beyond loopback without a token (in a container, behind a proxy)."""
+
+    @property
+    def serves_others(self) -> bool:
+        """Whether the views are bound to more than this machine."""
+        return self.web_host not in LOOPBACK_HOSTS
+
+
+def _read_secret(path: Path) -> str:
+    """Return what a file holds; raise ValueError, which says nothing of it, if it cannot be."""
+    where = f"STEELYARD_CLIENT_SECRET_FILE={path}"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SECRET_FILE_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{where} cannot be read: {error.strerror}") from None
+    try:
+        secret = content.decode().strip()
+    except UnicodeDecodeError:
+        raise ValueError(f"{where} is not text") from None
+    if not secret or len(content) > MAX_SECRET_FILE_BYTES or "\n" in secret:
+        raise ValueError(f"{where} must hold the secret on one line, and nothing else")
+    return secret
 
 
 @lru_cache(maxsize=1)

@@ -12,11 +12,13 @@ from faust.types import TP
 from app.books_codec import BooksCodec
 from app.exact.keeper import StateKeeper
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
+from app.metrics import Metrics
 from app.processor import Processor, Rules
 from app.serving import BookView, Owner, Readiness
-from models.frame import Frame
+from models.frame import Frame, Item, Tick
 from models.live import LiveRecord, LiveState, decode_live
 from orderbook.imbalance import imbalance
+from orderbook.span import Span
 from orderbook.units import RATIO_UNIT, UNIT
 from orderbook.window import open_interest_usd, weighted_mid
 
@@ -28,6 +30,8 @@ HISTORY_CHECKPOINT_S: Final = 10.0
 HISTORY_MAX_AGE_S: Final = 120.0
 """A chunk is written whole: when it has grown by about half, and at the latest after this. What is
 not yet written is replayed from `closed`, where a repeat changes nothing."""
+RETIRED_SHOWN_MS: Final = 24 * 3_600_000
+"""So long an instrument that the venue has delisted is still answered for, as `retired`."""
 WHOLE_LIVE_S: Final = 10.0
 """So often all states of a partition are written to `live`, so that what is gone disappears."""
 
@@ -40,8 +44,15 @@ class WorkerState:
         self.app = app
         self.worker = configured.worker_name
         self.lengths_ms = configured.windows
+        self.hopping = configured.hopping
+        self.kept_windows = configured.history
         self.stale_after_ms = configured.stale_after_ms
-        self.rules = Rules(configured.windows, configured.trade_grace_ms, configured.stale_after_ms)
+        self.rules = Rules(
+            configured.windows,
+            configured.trade_grace_ms,
+            configured.stale_after_ms,
+            configured.hopping,
+        )
         self.books: StateKeeper[Processor] = StateKeeper(
             app,
             app.topic_name("feed"),
@@ -59,6 +70,11 @@ class WorkerState:
             is_lazy=True,
         )
         app.keepers += [self.books, self.history]
+        self.metrics = Metrics()
+        for keeper in app.keepers:
+            keeper.on_written = self.metrics.checkpoint
+        self.kafka_answers = True
+        """As of the monitor's last question."""
         self.latest = app.raw_table("latest", is_global=True)
         self._windows: dict[str, dict[str, Any]] = {}
         self._changed: dict[int, set[str]] = {}
@@ -66,9 +82,11 @@ class WorkerState:
         """What was heard since the last live record."""
         self._heard_at_ms: dict[int, int] = {}
         self._whole_at: dict[int, float] = {}
+        self._told_status: dict[str, str] = {}
+        """By instrument: the status in its last live record."""
         self._decoded: dict[bytes, tuple[bytes, LiveRecord]] = {}
-        self._newest: dict[tuple[str, int], int] = {}
-        """By instrument and length: start of the newest window in the history."""
+        self._newest: dict[tuple[str, Span], int] = {}
+        """By instrument and span: start of the newest window in the history."""
         self.books.on_settled.append(self._forget_partitions)
         self.ingest: Ingest | None = None
         """The service that holds the socket, where this worker ingests."""
@@ -77,21 +95,24 @@ class WorkerState:
 
     def heard(self, partition: int, frame: Frame) -> None:
         """Note what a frame was about, for the next live record."""
-        received_ms = max((item.received_ns for item in frame.items), default=0) // 1_000_000
+        received_ms = max((_heard_ms(item) for item in frame.items), default=0)
         self._heard_ms[partition] = max(received_ms, self._heard_ms.get(partition, 0))
         self._heard_at_ms[partition] = max(received_ms, self._heard_at_ms.get(partition, 0))
         if frame.sequence:
             self._changed.setdefault(partition, set()).add(frame.instrument)
+            applied_ms = self.now_ms()
+            self.metrics.latency["applied"].observe(max(0, applied_ms - received_ms) / 1_000)
 
     def closed(self, instrument: str, record: dict[str, Any]) -> None:
         """Note a closed window; the shortest length is part of the live state."""
-        if record["length_ms"] == self.lengths_ms[0]:
+        self.metrics.window(record["status"], record["end_ms"], self.now_ms())
+        if record["length_ms"] == self.lengths_ms[0] and "hop_ms" not in record:
             self._windows[instrument] = record
             self._changed.setdefault(self.partition_of(instrument), set()).add(instrument)
 
-    def saw_window(self, instrument: str, length_ms: int, start_ms: int) -> None:
+    def saw_window(self, instrument: str, span: Span, start_ms: int) -> None:
         """Note a window of the history."""
-        key = instrument, length_ms
+        key = instrument, span
         self._newest[key] = max(start_ms, self._newest.get(key, start_ms))
 
     def changed_states(self) -> Iterator[LiveRecord]:
@@ -108,10 +129,16 @@ class WorkerState:
             states = [
                 state
                 for state in partition.states.values()
-                if not state.is_retired and (whole or state.name in changed)
+                if not self._is_forgotten(state)
+                and (
+                    whole
+                    or state.name in changed
+                    or state.status != self._told_status.get(state.name)  # a tick can change it
+                )
             ]
+            self._told_status |= {state.name: state.status for state in states}
             heard_ms = heard_ms or max((s.received_ns for s in states), default=0) // 1_000_000
-            yield LiveRecord(
+            record = LiveRecord(
                 partition=number,
                 worker=self.worker,
                 published_ms=self.now_ms(),
@@ -119,11 +146,21 @@ class WorkerState:
                 whole=whole,
                 states={state.name: self.live_state(state, number) for state in states},
             )
+            self.metrics.live(record.states[name] for name in changed & record.states.keys())
+            yield record
+
+    def _is_forgotten(self, state: Processor) -> bool:
+        """Whether nobody asks for an instrument any more: unsubscribed, or gone for a day."""
+        if not state.is_retired:
+            return False
+        gone_ms = self.now_ms() - state.received_ns // 1_000_000
+        return state.end_reason == "unsubscribed" or gone_ms > RETIRED_SHOWN_MS
 
     def live_state(self, state: Processor, partition: int) -> LiveState:
         """Return the current state of an owned instrument."""
         instrument, counts = state.instrument, state.counts
-        book, measured = instrument.book, instrument.state()
+        book, told, audit = instrument.book, state.told, state.audit
+        measured = None if state.is_retired else instrument.state()
         live = LiveState(
             instrument=state.name,
             channel=instrument.channel,
@@ -136,7 +173,15 @@ class WorkerState:
             clock_ms=instrument.clock_ms,
             received_ms=state.received_ns // 1_000_000,
             published_ms=self.now_ms(),
-            gaps=counts["gaps"] + counts["gaps_at_ingest"] + counts["crossed"],
+            current_funding=told.funding,
+            instrument_state=told.state,
+            platform_state=told.platform,
+            gaps=counts["gaps"] + counts["gaps_at_ingest"] + counts["crossed"] + audit.failed,
+            quotes_agreed=audit.agreed,
+            quotes_unmatched=audit.unmatched,
+            audit_failures=audit.failed,
+            silences=counts["silences"],
+            off_tick=counts["off_tick"],
             refused=counts["refused"],
         )
         if measured is not None:
@@ -252,6 +297,7 @@ class WorkerState:
             asks=[(price / UNIT, size / UNIT) for price, size in book.asks.top(depth)],
             bid_levels=len(book.bids),
             ask_levels=len(book.asks),
+            grouped=state.told.grouped,
         )
 
     def _hears(self, partition: int) -> bool:
@@ -259,19 +305,26 @@ class WorkerState:
         return self.now_ms() - self._heard_at_ms.get(partition, 0) <= self.stale_after_ms
 
     def windows(
-        self, instrument: str, length_ms: int, from_ms: int, to_ms: int, limit: int
+        self,
+        instrument: str,
+        length_ms: int,
+        from_ms: int,
+        to_ms: int,
+        limit: int,
+        hop_ms: int | None = None,
     ) -> list[bytes]:
         """Return owned windows as their JSON, by start; the last `limit` of the range."""
+        span = Span(length_ms, hop_ms or length_ms)
         partition = self.partition_of(instrument)
         kept = chunks_kept(self.app.options.history)
-        last = chunk_number(max(to_ms - 1, 0), length_ms)
-        newest = self._newest.get((instrument, length_ms))
+        last = chunk_number(max(to_ms - 1, 0), span)
+        newest = self._newest.get((instrument, span))
         if newest is not None:
-            last = min(last, chunk_number(newest, length_ms))
-        first = max(chunk_number(max(from_ms, 0), length_ms), last - kept + 1)
+            last = min(last, chunk_number(newest, span))
+        first = max(chunk_number(max(from_ms, 0), span), last - kept + 1)
         found: list[tuple[int, bytes]] = []
         for number in range(last, first - 1, -1):
-            chunk = self.history.peek(partition, chunk_key(instrument, length_ms, number)) or {}
+            chunk = self.history.peek(partition, chunk_key(instrument, span, number)) or {}
             found += [(start, value) for start, value in chunk.items() if from_ms <= start < to_ms]
             if len(found) >= limit:
                 break
@@ -286,6 +339,8 @@ class WorkerState:
             reasons.append("partitions are being assigned")
         elif app.in_recovery:
             reasons.append("tables are being recovered")
+        if not self.kafka_answers:
+            reasons.append("Kafka does not answer")
         assigned = self._assigned_partitions()
         if assigned - owned.keys():
             reasons.append(f"partitions {sorted(assigned - owned.keys())} are not taken over yet")
@@ -303,7 +358,41 @@ class WorkerState:
             "instruments": len(self.states()),
             "owned": statuses,
         }
-        return Readiness(not reasons, reasons, details)
+        if self.ingest is not None:
+            details["connections"] = [one.status() for one in self.ingest.connections]
+        return Readiness(not reasons, reasons, details, [] if reasons else self._degraded())
+
+    def _degraded(self) -> list[str]:
+        """Say what is not as it should be, although the worker does its work."""
+        reasons: list[str] = []
+        if self.ingest is not None:
+            reasons += self.ingest.troubles()
+        quiet = [n for n in self.books.partitions if self.feed_age_ms(n) > self.stale_after_ms]
+        if quiet:
+            reasons.append(f"the feed of partitions {sorted(quiet)} is stale")
+        states = self._owned_states()
+        lost = [state for state in states if state.status != "live"]
+        if lost:
+            reasons.append(f"{len(lost)} of {len(states)} instruments have no live book")
+        return reasons
+
+    def _owned_states(self) -> list[Processor]:
+        """Return the states of what is owned and ingested."""
+        return [
+            state
+            for partition in self.books.partitions.values()
+            for state in partition.states.values()
+            if not state.is_retired
+        ]
+
+    def feed_age_ms(self, partition: int) -> int:
+        """Return the time since the feed of an owned partition said anything, ticks included.
+
+        A partition without instruments has nothing to say.
+        """
+        if not self.books.partitions[partition].states:
+            return 0
+        return max(0, self.now_ms() - self._heard_at_ms.get(partition, 0))
 
     def _missing(self) -> list[str]:
         """Say what is still without a book here or unknown to the views."""
@@ -326,3 +415,9 @@ class WorkerState:
             return set()
         assignment: set[TP] = self.app.consumer.assignment()
         return {tp.partition for tp in assignment if tp.topic == self.books.topic}
+
+
+def _heard_ms(item: Item) -> int:
+    """Return when the venue was last heard: before a tick that only says how silent it is."""
+    quiet_ms = item.quiet_ms if type(item) is Tick else 0
+    return item.received_ns // 1_000_000 - quiet_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-from deribit.words import RAW, Kind, channel_name, is_instrument_name
+from deribit.words import RAW, Kind, channel_name, is_instrument_name, venue_channel
 
 FINEST_PUBLIC_INTERVAL: Final = "100ms"
 
@@ -63,8 +63,14 @@ class Wanted:
         return [name for name in names if self._partition_of(name) in self.partitions]
 
     def channels(self) -> dict[str, str]:
-        """Return the channels to subscribe, each with the incremental book of its instrument."""
+        """Return the channels to subscribe, each with the incremental book of its instrument.
+
+        Those that are about many instruments come with "", and only to who owns a partition.
+        """
         channels: dict[str, str] = {}
+        for kind in self._kinds if self.partitions else ():
+            if (about_many := venue_channel(kind)) is not None:
+                channels[about_many] = ""
         for instrument in self.instruments():
             override = self._overrides.get(instrument, _NONE)
             kinds = override.kinds if override.kinds is not None else self._kinds
@@ -73,7 +79,7 @@ class Wanted:
             book = channel_name(Kind.BOOK, instrument, interval)
             channels[book] = book
             for kind in kinds:
-                if kind != Kind.BOOK:
+                if kind != Kind.BOOK and venue_channel(kind) is None:
                     channels[channel_name(kind, instrument, others)] = book
         return channels
 

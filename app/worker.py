@@ -22,9 +22,11 @@ from app.errors import UserError
 from app.exact.store import STORE_OPTIONS, StateTable
 from app.exact.transport import ExactTransport
 from app.exact.watchdog import watch
-from app.sensor import FatalSendErrors
+from app.logs import QUIET_LOGGERS, logging_config
+from app.sensor import FatalSendErrors, RecoveryTimes
 from app.settings import Settings, settings
 from app.start_checks import check_start
+from app.views.server import Runner
 
 if TYPE_CHECKING:
     from app.exact.keeper import StateKeeper
@@ -58,6 +60,18 @@ class QuietWeb(Web):  # type: ignore[misc]
     production_blueprints = ()
     debug_blueprints = ()
     optional_blueprints = ()
+
+    def __init__(self, app: Any, **kwargs: Any) -> None:
+        super().__init__(app, **kwargs)
+        self._runner = Runner(self.web_app, max_streams=app.options.web_streams)
+
+
+class PlainWorker(faust.Worker):  # type: ignore[misc]
+    """Faust's worker without its spinner, for which it would log everything at DEBUG (F15)."""
+
+    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
+        """Take the level of the command line."""
+        logger.setLevel(level)
 
 
 class Steelyard(faust.App):  # type: ignore[misc]
@@ -106,6 +120,8 @@ class Steelyard(faust.App):  # type: ignore[misc]
             web_host=advertised,
             canonical_url=URL(f"http://{advertised}:{configured.web_port}"),
             web_cors_options={},
+            Worker=PlainWorker,
+            logging_config=logging_config(configured),
         )
         self.transport = ExactTransport(self.conf.broker_consumer, self)
         self.web = QuietWeb(self)
@@ -196,10 +212,6 @@ def data_dir(configured: Settings) -> Path:
     return (configured.data_dir / "workers" / configured.app_id / configured.worker_name).resolve()
 
 
-QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka", "app")
-"""They tell of every service and partition at INFO; ours, `steelyard.…`, of changes of state."""
-
-
 def build() -> Steelyard:
     """Return the application with all its agents and views."""
     for name in QUIET_LOGGERS:
@@ -209,11 +221,10 @@ def build() -> Steelyard:
     from app.state import WorkerState
 
     application.shared = WorkerState(application)
+    application.sensors.add(RecoveryTimes(application.shared.metrics.recovery))
     for agent in (books, history, latest, ingest):
         agent.register(application)
-    from app.views import middlewares, routes
+    from app.operation import operate
 
-    web_app = application.web.web_app
-    web_app.middlewares.extend(middlewares())
-    web_app.add_routes(routes(application.shared))
+    operate(application)
     return application

@@ -72,6 +72,11 @@ class TokenBucket:
         self._tokens -= 1.0
         return True
 
+    def spend(self, now: float) -> None:
+        """Take a token even if there is none: those who come later wait for it."""
+        self._fill(now)
+        self._tokens -= 1.0
+
     def ready_at(self, now: float) -> float:
         """Return when the next token is there: now, or later."""
         self._fill(now)

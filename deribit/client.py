@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import math
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
+from deribit.auth import Credentials
 from deribit.backoff import Attempts, Backoff
 from deribit.events import (
     Connected,
@@ -35,26 +35,19 @@ from deribit.events import (
     Unreadable,
 )
 from deribit.feed import Dropped
-from deribit.protocol import Credentials, Session
+from deribit.inbox import Inbox, Stamped
+from deribit.limits import Limits
+from deribit.protocol import Session
+from deribit.requests import REQUEST_TIMEOUT_S
+from deribit.socket import NOT_OPENED, open_socket, why_closed, why_not_opened
 
-MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
-"""All instruments of the venue are 5.1 MB; of its futures, what we ask for, under 1 MB."""
+__all__ = ["Client", "ClientCounts", "Stamped"]
+
 OPEN_TIMEOUT_S: Final = 10.0
-CLOSE_TIMEOUT_S: Final = 1.0
 QUEUE_MAX_MESSAGES: Final = 20_000
 """Ten seconds of all perpetuals at five times their measured peak."""
 QUEUE_MAX_BYTES: Final = 32 * 1024 * 1024
 SEND_TIMEOUT_S: Final = 10.0
-_CROWDED_STATUS: Final = 429
-CROWDED_WAIT_S: Final = 10.0
-"""The venue answers 429 to the 33rd connection of an address."""
-
-Stamped = tuple[int, Event]
-"""The receive time, ns since the epoch, and what happened."""
-
-_socket_log = logging.getLogger("steelyard.ingest.socket")
-# At DEBUG this logger prints every message, and the first of them carries the client's secret.
-_socket_log.setLevel(logging.INFO)
 
 
 @dataclass(slots=True)
@@ -81,17 +74,24 @@ class Client:
         *,
         credentials: Credentials | None = None,
         backoff: Backoff | None = None,
+        limits: Limits | None = None,
+        counts: ClientCounts | None = None,
+        lists_instruments: bool = True,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
         rng: random.Random | None = None,
         queue_max_messages: int = QUEUE_MAX_MESSAGES,
         queue_max_bytes: int = QUEUE_MAX_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
         time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.counts = ClientCounts()
+        self.counts = counts if counts is not None else ClientCounts()
         self._url = url
         self._name = f"{worker}-{time_ns():x}"
         self._credentials = credentials
         self._backoff = backoff if backoff is not None else Backoff()
+        self._limits = limits if limits is not None else Limits()
+        self._lists_instruments = lists_instruments
+        self._request_timeout_s = request_timeout_s
         self._rng = rng if rng is not None else random.Random()
         self._now = monotonic
         self.time_ns = time_ns
@@ -102,16 +102,11 @@ class Client:
         self._healthy_since: float | None = None
         self._healthy_until = 0.0
         self._ended: Reconnect | Fatal | None = None
-        self._queue: deque[Stamped] = deque()
-        self._queue_bytes = 0
-        self._queue_max_messages = queue_max_messages
-        self._queue_max_bytes = queue_max_bytes
-        self._has_events = asyncio.Event()
+        self._inbox = Inbox(queue_max_messages, queue_max_bytes)
         self._is_due = asyncio.Event()
         self._sleeps_until = -math.inf
         self._opening: asyncio.Timeout | None = None
         self._closing = asyncio.Event()
-        self._is_finished = False
 
     async def run(self) -> None:
         """Connect, and connect again, until `close` is called or the venue refuses for good."""
@@ -128,21 +123,16 @@ class Client:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._closing.wait(), wait_s)
         finally:
-            self._is_finished = True
-            self._has_events.set()
+            self._inbox.close()
 
     async def receive(self) -> list[Stamped]:
         """Wait for events and return all there are; an empty list when there will be no more."""
-        while not self._queue and not self._is_finished:
-            self._has_events.clear()
-            await self._has_events.wait()
+        await self._inbox.wait()
         return self.take()
 
     def take(self) -> list[Stamped]:
         """Return the events that there are."""
-        events = list(self._queue)
-        self._queue.clear()
-        self._queue_bytes = 0
+        events = self._inbox.take()
         if self._session is not None:
             self._session.relieved(self._now())
             self._wake(self._session)
@@ -177,24 +167,11 @@ class Client:
         self._ended = None
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S) as self._opening:
-                self._socket = await connect(
-                    self._url,
-                    compression=None,
-                    max_size=MAX_MESSAGE_BYTES,
-                    open_timeout=None,  # ours, so that `close` can cut it short
-                    close_timeout=CLOSE_TIMEOUT_S,
-                    ping_interval=None,  # the session's own probes prove more: that it answers
-                    proxy=True if self._url.startswith("wss://") else None,
-                    logger=_socket_log,
-                )
-        except (OSError, InvalidHandshake, EOFError) as error:  # OSError includes TimeoutError
-            least_wait_s = 0.0
-            if isinstance(error, InvalidStatus) and error.response.status_code == _CROWDED_STATUS:
-                least_wait_s = CROWDED_WAIT_S
-            detail = f"{self._url}: {str(error) or type(error).__name__}"
-            reason = "stopped" if self._closing.is_set() else "not_connected"
-            self._put(Disconnected(reason, detail))
-            return Reconnect(reason, detail, least_wait_s)
+                self._socket = await open_socket(self._url)
+        except NOT_OPENED as error:
+            ended = self._unless_stopped(why_not_opened(self._url, error))
+            self._put(Disconnected(ended.reason, ended.detail))
+            return ended
         finally:
             self._opening = None
         try:
@@ -210,6 +187,9 @@ class Client:
             rng=self._rng,
             backoff=self._backoff,
             dropped=self.counts.dropped,
+            limits=self._limits,
+            lists_instruments=self._lists_instruments,
+            request_timeout_s=self._request_timeout_s,
         )
         self._session, self._sessions = session, self._sessions + 1
         try:
@@ -241,7 +221,7 @@ class Client:
                 self._wake(session)
         except ConnectionClosed as error:
             if self._ended is None:
-                self._ended = Reconnect(self._why_closed(error), str(error))
+                self._ended = self._unless_stopped(why_closed(error))
         finally:
             self._is_due.set()
             await socket.close()
@@ -277,10 +257,8 @@ class Client:
         if session.has_outgoing or session.due < self._sleeps_until:
             self._is_due.set()
 
-    def _why_closed(self, error: ConnectionClosed) -> str:
-        if self._closing.is_set():
-            return "stopped"
-        return "closed" if error.rcvd is not None else "reset"
+    def _unless_stopped(self, ended: Reconnect) -> Reconnect:
+        return Reconnect("stopped", ended.detail) if self._closing.is_set() else ended
 
     def _healthy_s(self) -> float:
         """Return for how long data have flowed in the session that ended last."""
@@ -292,43 +270,37 @@ class Client:
 
     def _deliver(self, events: list[Event], session: Session) -> None:
         for event in events:
+            size = 0
             match event:
                 case Notification():
                     self._note_health()
-                    if not self._fits(event.raw):
+                    size = len(event.raw)
+                    if not self._inbox.fits(size):
                         self.counts.overflowed += 1
                         for mark in session.lost(event.channel, self._now()):
                             self._put(mark)
                         continue
-                    self._queue_bytes += len(event.raw)
                 case Unreadable():
                     self.counts.unreadable += 1
-                    if not self._fits(event.raw):
+                    size = len(event.raw)
+                    if not self._inbox.fits(size):
                         continue  # counted above; the queue is for what can be used
-                    self._queue_bytes += len(event.raw)
                 case Tick() | Failed():
                     if not self._channels:
                         self._note_health()
-                    if not self._fits(b""):
+                    if not self._inbox.fits():
                         continue  # the next tick says the same, later
                 case Connected(simulated):
                     event = Connected(simulated, f"{self._name}-{self._sessions}")
                 case Reconnect() | Fatal():
                     self._ended = event
                     continue
-            self._put(event)
+            self._put(event, size)
 
     def _note_health(self) -> None:
         self._healthy_until = self._now()
         if self._healthy_since is None:
             self._healthy_since = self._healthy_until
 
-    def _fits(self, raw: bytes) -> bool:
-        return (
-            len(self._queue) < self._queue_max_messages
-            and self._queue_bytes + len(raw) <= self._queue_max_bytes
-        )
-
-    def _put(self, event: Event) -> None:
-        self._queue.append((self.time_ns(), event))
-        self._has_events.set()
+    def _put(self, event: Event, size: int = 0) -> None:
+        self._inbox.put(self.time_ns(), event, size)

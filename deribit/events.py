@@ -51,6 +51,13 @@ class Tick(NamedTuple):
     """Time since anything arrived on the socket."""
 
 
+class TickStep(msgspec.Struct, frozen=True):
+    """A coarser tick that holds above a price."""
+
+    above_price: float
+    tick_size: float
+
+
 class Instrument(msgspec.Struct, frozen=True):
     """An instrument as the venue describes it; only what is used, None where it did not say."""
 
@@ -66,7 +73,22 @@ class Instrument(msgspec.Struct, frozen=True):
     settlement_currency: str | None = None
     contract_size: float | None = None
     tick_size: float | None = None
+    tick_size_steps: list[TickStep] | None = None
+    price_index: str | None = None
     min_trade_amount: float | None = None
+
+    @property
+    def linear(self) -> bool | None:
+        """Whether amounts are in the base coin, not in USD; None if the venue did not say."""
+        return {"linear": True, "reversed": False}.get(self.instrument_type or "")
+
+    @property
+    def tick_sizes(self) -> list[tuple[float, float]]:
+        """(price, tick): the tick above that price, from 0 up; empty if the venue did not say."""
+        if self.tick_size is None:
+            return []
+        steps = [(step.above_price, step.tick_size) for step in self.tick_size_steps or ()]
+        return [(0.0, self.tick_size), *steps]
 
 
 class Instruments(NamedTuple):

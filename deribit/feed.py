@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from deribit import messages
 from deribit.backoff import Backoff
 from deribit.chain import Step
 from deribit.events import (
@@ -21,9 +22,12 @@ from deribit.events import (
     Subscribed,
     Unreadable,
 )
+from deribit.limits import Limits
+from deribit.messages import decode
+from deribit.statements import PlatformState
 from deribit.subscriptions import Call, Stage, Subscription, Subscriptions
-from deribit.wire import Params
-from deribit.words import parse_channel
+from deribit.wire import Data, Params
+from deribit.words import INSTRUMENT_STATE, PLATFORM_STATE, parse_channel
 
 MAX_NOTIFICATION_BYTES: Final = 768 * 1024
 """A larger one would not fit into a Kafka record; the deepest book seen has 46 kB."""
@@ -38,15 +42,23 @@ class Dropped:
     """Of a channel that nobody wants, or no longer, or not yet again."""
     awaiting_snapshot: int = 0
     """Of a book whose chain is broken."""
+    repeated: int = 0
+    """Announcements of the platform that said nothing new; it makes two and a half a second."""
 
 
 class Feed:
     """The channels of a session and their chains."""
 
-    def __init__(self, backoff: Backoff, rng: random.Random, dropped: Dropped) -> None:
-        self.subscriptions = Subscriptions(backoff, rng)
+    def __init__(
+        self, backoff: Backoff, rng: random.Random, dropped: Dropped, limits: Limits
+    ) -> None:
+        self.subscriptions = Subscriptions(backoff, rng, limits)
         self._dropped = dropped
         self._marked: set[str] = set()
+        self._announced: dict[str | None, PlatformState] = {}
+        """The platform's last word by price index; None: on all of it."""
+        self.is_listing_old = False
+        """Whether an instrument has changed its state since the owner said that it has none."""
 
     def notified(self, params: Params | None, raw: bytes, now: float) -> list[Event]:
         """Take a notification; return what it means, nothing if it is to be dropped."""
@@ -67,9 +79,11 @@ class Feed:
         instrument = subscription.instrument
         if instrument and (other := params.names_other_than(instrument)) is not None:
             return [Unreadable(raw, f"channel {channel} carries data of {other[:80]!r}")]
-        if subscription.chain is None:
-            return [Notification(channel, instrument, raw)]
         data = params.data
+        if subscription.chain is None:
+            if not instrument:
+                return self._about_many(channel, data, raw)
+            return [Notification(channel, instrument, raw)]
         if isinstance(data, list) or data.change_id is None:
             return [Unreadable(raw, f"a book without a change_id on {channel}")]
         expected = subscription.chain.last
@@ -87,6 +101,24 @@ class Feed:
             case Step.GAP:
                 self.subscriptions.restart(subscription, now)
                 return [GapFound(channel, instrument, expected, data.prev_change_id)]
+
+    def _about_many(self, channel: str, data: Data | list[Any], raw: bytes) -> list[Event]:
+        """Take a notification of a channel that is not about one instrument."""
+        if channel.startswith(INSTRUMENT_STATE) and isinstance(data, Data):
+            self.is_listing_old = True
+            return [Notification(channel, data.instrument_name or "", raw)]
+        if channel == PLATFORM_STATE:
+            try:
+                decoded = decode(raw)
+            except messages.Unreadable as error:
+                return [Unreadable(raw, str(error))]
+            state = decoded[1] if decoded is not None else None
+            if isinstance(state, PlatformState):
+                if self._announced.get(state.price_index) == state:
+                    self._dropped.repeated += 1
+                    return []
+                self._announced[state.price_index] = state
+        return [Notification(channel, "", raw)]
 
     def resync(self, channel: str, now: float) -> list[Event]:
         """Break a book's chain and ask for its snapshot; nothing if that is under way."""

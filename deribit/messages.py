@@ -11,30 +11,21 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from orderbook.events import Change, Level, Ticker, Trade
-from orderbook.units import FAST_LIMIT, UNIT, to_units
+from deribit.fields import Id, Subscription, TimeMs, Unreadable, check_name, instrument_of, units_of
+from deribit.statements import Statement, decoder_of
+from orderbook.events import Change, Level, Trade
+from orderbook.units import FAST_LIMIT, UNIT
+
+__all__ = ["Ignored", "Unreadable", "decode", "instrument_of", "is_incremental_book", "is_linear"]
 
 MAX_LEVELS: Final = 100_000
 """Levels of a side in one notification; the deepest book seen has 2,042."""
 MAX_TRADES: Final = 100_000
 """Trades in one notification; a sweep through a whole book is one for each order in it."""
-MAX_TIME_MS: Final = 10**14
-"""In the year 5138; a later stamp is in another unit than milliseconds."""
-MAX_FIGURE: Final = 1e15
-"""No figure of a ticker is as large."""
 
 LIQUIDATIONS: Final = ("M", "T", "MT")
 """Whose order was liquidated: the maker's, the taker's, or both."""
 
-
-class Unreadable(ValueError):
-    """A message is not what its channel should carry."""
-
-
-_TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=MAX_TIME_MS)]
-_Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-_Figure = Annotated[float, msgspec.Meta(gt=-MAX_FIGURE, lt=MAX_FIGURE)]
-_Subscription = Literal["subscription"]
 _RawLevel = tuple[Literal["new", "change", "delete"], float, float]
 
 
@@ -48,33 +39,24 @@ class _Envelope(msgspec.Struct):
 
 
 class _Book(msgspec.Struct):
-    timestamp: _TimeMs
-    change_id: _Id
+    timestamp: TimeMs
+    change_id: Id
     instrument_name: str
     bids: Annotated[list[_RawLevel], msgspec.Meta(max_length=MAX_LEVELS)]
     asks: Annotated[list[_RawLevel], msgspec.Meta(max_length=MAX_LEVELS)]
     type: Literal["snapshot", "change"] | None = None
-    prev_change_id: _Id | None = None
+    prev_change_id: Id | None = None
 
 
 class _Trade(msgspec.Struct):
-    timestamp: _TimeMs
+    timestamp: TimeMs
     instrument_name: str
     price: float
     amount: float
     direction: Literal["buy", "sell"]
-    trade_seq: _Id | None = None
+    trade_seq: Id | None = None
     liquidation: str | None = None
     block_trade_id: Any = None
-
-
-class _Ticker(msgspec.Struct):
-    timestamp: _TimeMs
-    instrument_name: str
-    mark_price: _Figure | None = None
-    index_price: _Figure | None = None
-    funding_8h: _Figure | None = None
-    open_interest: _Figure | None = None
 
 
 class _BookParams(msgspec.Struct):
@@ -87,28 +69,18 @@ class _TradesParams(msgspec.Struct):
     data: Annotated[list[_Trade], msgspec.Meta(max_length=MAX_TRADES)]
 
 
-class _TickerParams(msgspec.Struct):
-    channel: str
-    data: _Ticker
-
-
 class _BookMessage(msgspec.Struct):
-    method: _Subscription
+    method: Subscription
     params: _BookParams
 
 
 class _TradesMessage(msgspec.Struct):
-    method: _Subscription
+    method: Subscription
     params: _TradesParams
 
 
-class _TickerMessage(msgspec.Struct):
-    method: _Subscription
-    params: _TickerParams
-
-
 class _OtherMessage(msgspec.Struct):
-    method: _Subscription
+    method: Subscription
     params: _Header
 
 
@@ -118,13 +90,12 @@ class Ignored(msgspec.Struct, frozen=True):
     channel: str
 
 
-Message = tuple[str, Change | list[Trade] | Ticker | Ignored]
+Message = tuple[str, Change | list[Trade] | Statement | Ignored]
 """The channel and what came on it."""
 
 _envelope = msgspec.json.Decoder(_Envelope)
 _book = msgspec.json.Decoder(_BookMessage)
 _trades = msgspec.json.Decoder(_TradesMessage)
-_ticker = msgspec.json.Decoder(_TickerMessage)
 _other = msgspec.json.Decoder(_OtherMessage)
 
 
@@ -141,8 +112,8 @@ def decode(raw: bytes, instrument: str | None = None) -> Message | None:
             found, event = _decode_book(raw, instrument)
         elif channel.startswith("trades."):
             found, event = _decode_trades(raw, instrument)
-        elif channel.startswith("ticker."):
-            found, event = _decode_ticker(raw, instrument)
+        elif (read := decoder_of(channel)) is not None:
+            found, event = read(raw, instrument)
         else:
             found, event = _decode_other(raw, instrument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -184,22 +155,9 @@ def is_incremental_book(channel: str) -> bool:
     return channel.startswith("book.") and channel.count(".") == 2
 
 
-def instrument_of(channel: str) -> str:
-    """Return the instrument in the name of a per-instrument channel: `book.X.100ms` → `X`."""
-    parts = channel.split(".")
-    return parts[1] if len(parts) > 1 else ""
-
-
 def is_linear(instrument: str) -> bool:
     """Whether sizes are in the base coin (`BTC_USDC-PERPETUAL`), not in USD (`BTC-PERPETUAL`)."""
     return "_" in instrument
-
-
-def _check_name(channel: str, named: str, instrument: str | None) -> None:
-    if instrument_of(channel) != named:
-        raise Unreadable(f"the data are about {named}, the channel is {channel}")
-    if instrument is not None and named != instrument:
-        raise Unreadable(f"the data are about {named}, the frame about {instrument}")
 
 
 def _decode_other(raw: bytes, instrument: str | None) -> Message:
@@ -212,7 +170,7 @@ def _decode_other(raw: bytes, instrument: str | None) -> Message:
 def _decode_book(raw: bytes, instrument: str | None) -> Message:
     params = _book.decode(raw).params
     data = params.data
-    _check_name(params.channel, data.instrument_name, instrument)
+    check_name(params.channel, data.instrument_name, instrument)
     # Older recordings: a snapshot had no type, or named 0 or anything as its predecessor.
     is_snapshot = data.type == "snapshot" or not data.prev_change_id
     change = Change(
@@ -235,26 +193,19 @@ def _levels(raw: list[_RawLevel]) -> list[Level]:
     """
     levels = []
     for action, price, amount in raw:
-        units = round(price * UNIT) if price < FAST_LIMIT else _units(price)
+        units = round(price * UNIT) if price < FAST_LIMIT else units_of(price)
         if units <= 0 or units / UNIT != price:
             raise Unreadable(f"price {price!r} is not a positive multiple of 1e-8")
         if action == "delete":
             if amount:  # the venue writes 0.0; what else it may be, it must be an amount
-                _units(amount)
+                units_of(amount)
             levels.append((units, 0))
             continue
-        size = round(amount * UNIT) if amount < FAST_LIMIT else _units(amount)
+        size = round(amount * UNIT) if amount < FAST_LIMIT else units_of(amount)
         if size <= 0 or size / UNIT != amount:
             raise Unreadable(f"amount {amount!r} at {price!r} is not a positive multiple of 1e-8")
         levels.append((units, size))
     return levels
-
-
-def _units(value: float) -> int:
-    try:
-        return to_units(value)
-    except ValueError as error:
-        raise Unreadable(str(error)) from error
 
 
 def _check_snapshot(change: Change) -> None:
@@ -273,8 +224,8 @@ def _decode_trades(raw: bytes, instrument: str | None) -> Message:
     is_of_one = params.channel.count(".") == 2  # not `trades.option.any.raw`
     for data in params.data:
         if is_of_one:
-            _check_name(params.channel, data.instrument_name, instrument)
-        price, size = _units(data.price), _units(data.amount)
+            check_name(params.channel, data.instrument_name, instrument)
+        price, size = units_of(data.price), units_of(data.amount)
         if price == 0 or size == 0:
             raise Unreadable("a trade without a price or an amount")
         trades.append(
@@ -289,12 +240,3 @@ def _decode_trades(raw: bytes, instrument: str | None) -> Message:
             )
         )
     return params.channel, trades
-
-
-def _decode_ticker(raw: bytes, instrument: str | None) -> Message:
-    params = _ticker.decode(raw).params
-    data = params.data
-    _check_name(params.channel, data.instrument_name, instrument)
-    return params.channel, Ticker(
-        data.timestamp, data.mark_price, data.index_price, data.funding_8h, data.open_interest
-    )

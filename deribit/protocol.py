@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 import msgspec
 
+from deribit.auth import Credentials, Login
 from deribit.backoff import Backoff
 from deribit.events import (
     Connected,
@@ -26,7 +26,8 @@ from deribit.events import (
     Unreadable,
 )
 from deribit.feed import Dropped, Feed
-from deribit.subscriptions import Call
+from deribit.limits import Limits
+from deribit.requests import REQUEST_TIMEOUT_S, Request, Requests
 from deribit.venue_clock import VenueClock
 from deribit.wire import (
     UNREADABLE,
@@ -42,6 +43,7 @@ from deribit.words import (
     NOTIFICATION,
     SIMULATED,
     TEST_REQUEST,
+    ErrorCode,
     Method,
     Reaction,
     error_name,
@@ -53,26 +55,12 @@ CLIENT_NAME: Final = "steelyard"
 CLIENT_VERSION: Final = "0.1.0"
 HEARTBEAT_S: Final = 10
 """The venue asks for a sign of life this often, and closes 10 s after one that got no answer."""
-REQUEST_TIMEOUT_S: Final = 10.0
-"""A socket on which any request stays unanswered for this long is dead or useless."""
 INSTRUMENTS_REFRESH_S: Final = 600.0
 INSTRUMENTS_RETRY_S: Final = 30.0
-AUTH_REFRESH_SHARE: Final = 0.8
-"""The part of a token's life after which we authenticate anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """A key of the venue's API. The secret does not show in a log or a traceback."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
-
-
-class _Request(NamedTuple):
-    method: Method
-    deadline: float
-    call: Call | None
+LISTING_DELAY_S: Final = 2.0
+"""From an instrument's change of state to a new list: states change in groups, lists are dear."""
+_TOKENS: Final = (b"access_token", b"refresh_token")
+_WITHHELD: Final = b"(withheld: it may hold a token)"
 
 
 class Session:
@@ -86,28 +74,31 @@ class Session:
         rng: random.Random | None = None,
         backoff: Backoff | None = None,
         dropped: Dropped | None = None,
+        limits: Limits | None = None,
+        lists_instruments: bool = True,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
         self.is_over = False
         self.due = math.inf
         """When `tick` should be called next."""
-        self._credentials = credentials
         self._channels = tuple(channels)
         rng = rng if rng is not None else random.Random()
+        limits = limits if limits is not None else Limits()
         self.dropped = dropped if dropped is not None else Dropped()
         """How many notifications were not handed on."""
-        self._feed = Feed(backoff if backoff is not None else Backoff(), rng, self.dropped)
-        self._outgoing: list[bytes] = []
-        self._pending: dict[int, _Request] = {}
-        self._last_id = 0
+        backoff = backoff if backoff is not None else Backoff()
+        self._feed = Feed(backoff, rng, self.dropped, limits)
+        self._requests = Requests(limits, request_timeout_s)
+        self._request_timeout_s = request_timeout_s
+        self._login = Login(credentials, rng) if credentials is not None else None
+        self._lists_instruments = lists_instruments
         self._is_ready = False
         self._is_greeted = False
-        self._is_authorised = credentials is None
         self._simulated = False
         self._heard_at = -math.inf
         self._clock = VenueClock()
         self._instruments_due = math.inf
-        self._auth_due = math.inf
-        self._on_result: Mapping[Method, Callable[[_Request, msgspec.Raw, float], list[Event]]] = {
+        self._on_result: Mapping[Method, Callable[[Request, msgspec.Raw, float], list[Event]]] = {
             Method.HELLO: self._on_hello,
             Method.AUTH: self._on_auth,
             Method.GET_INSTRUMENTS: self._on_instruments,
@@ -120,12 +111,9 @@ class Session:
     # What the owner does
 
     def opened(self, now: float) -> None:
-        """Begin: greet, authenticate, ask for heartbeats. Channels wait until both are answered."""
+        """Begin: greet, then authenticate. All else waits until both are answered."""
         self._heard_at = now
-        self._request(Method.HELLO, now, client_name=CLIENT_NAME, client_version=CLIENT_VERSION)
-        if self._credentials is not None:
-            self._authenticate(self._credentials, now)
-        self._request(Method.SET_HEARTBEAT, now, interval=HEARTBEAT_S)
+        self._greet(now)
         self._feed.subscriptions.want(self._channels, now)
         self._schedule()
 
@@ -137,19 +125,22 @@ class Session:
         try:
             message = decode(raw)
         except UNREADABLE as error:
-            return [Unreadable(raw, str(error))]
+            return [_unreadable(raw, str(error))]
         if message.method == NOTIFICATION:
             events = self._feed.notified(message.params, raw, now)
-            if self._feed.subscriptions.due < self.due:
+            if self._feed.is_listing_old:
+                self._instruments_due = min(self._instruments_due, now + LISTING_DELAY_S)
+                self._schedule()
+            elif self._feed.subscriptions.due < self.due:
                 self._schedule()
             return events
         if message.method == HEARTBEAT:
             if message.params is not None and message.params.type == TEST_REQUEST:
-                self._request(Method.TEST, now)
+                self._requests.reply(Method.TEST, now)
                 self._schedule()
             return []
         if message.method:
-            return [Unreadable(raw, f"method {message.method[:80]!r} is not known")]
+            return [_unreadable(raw, f"method {message.method[:80]!r} is not known")]
         events = self._on_answer(message, raw, now)
         self._advance(now)
         return events
@@ -158,31 +149,33 @@ class Session:
         """Do what is due; return what it means."""
         if self.is_over:
             return []
-        for request in self._pending.values():
-            if request.deadline <= now:
-                waited = f"{request.method} was not answered in {REQUEST_TIMEOUT_S:g} s"
-                return self._end(Reconnect("unanswered", waited))
-        tick = self._clock.overdue(self._heard_at, now)
-        if self._is_ready and now >= self._clock.probe_due and not self._is_probing():
+        if (late := self._requests.overdue(now)) is not None:
+            waited = f"{late.method} was not answered in {self._request_timeout_s:g} s"
+            return self._end(Reconnect("unanswered", waited))
+        events: list[Event] = []
+        if (tick := self._clock.overdue(self._heard_at, now)) is not None:
+            events.append(tick)
+        if self._may_probe and now >= self._clock.probe_due:
             self._clock.probed(now)
-            self._request(Method.TEST, now)
-        if now >= self._instruments_due:
+            self._requests.ask(Method.TEST, now, {})
+        if now >= self._instruments_due and self._is_known:
             self._instruments_due = math.inf
-            self._request(Method.GET_INSTRUMENTS, now, currency="any", kind="future", expired=False)
-        if self._credentials is not None and now >= self._auth_due:
-            self._authenticate(self._credentials, now)
+            self._feed.is_listing_old = False
+            which = {"currency": "any", "kind": "future", "expired": False}
+            self._requests.ask(Method.GET_INSTRUMENTS, now, which)
+        if self._login is not None and now >= self._login.due:
+            events += self._log_in(self._login, now)
         self._advance(now)
-        return [] if tick is None else [tick]
+        return events
 
     def outgoing(self) -> list[bytes]:
         """Return the messages to send, each once."""
-        messages, self._outgoing = self._outgoing, []
-        return messages
+        return self._requests.outgoing()
 
     @property
     def has_outgoing(self) -> bool:
         """Whether there is something to send."""
-        return bool(self._outgoing)
+        return self._requests.has_outgoing
 
     def want(self, channels: Iterable[str], now: float) -> None:
         """Make these the wanted channels; raise ValueError if one is none of the venue's."""
@@ -209,62 +202,83 @@ class Session:
     # What the venue says
 
     def _on_answer(self, message: Message, raw: bytes, now: float) -> list[Event]:
-        tick = self._clock.read(message.usOut, now) if self._is_ready else None
-        events: list[Event] = [] if tick is None else [tick]
-        request = self._pending.pop(message.id, None) if isinstance(message.id, int) else None
+        events: list[Event] = []
+        if not self._is_ready:
+            self._clock.told(message.usOut)
+        elif (tick := self._clock.read(message.usOut, now)) is not None:
+            events.append(tick)
+        request = self._requests.answered(message.id)
         if message.error is not None:
             return events + self._on_error(request, message.error, now)
         if request is None:
-            return [*events, Unreadable(raw, "it answers no request of this session")]
+            return [*events, _unreadable(raw, "it answers no request of this session")]
         try:
             handler = self._on_result.get(request.method)
             return events + (handler(request, message.result, now) if handler else [])
         except UNREADABLE as error:
             what = f"answer to {request.method}: {error}"
-            events.append(Unreadable(raw, what))
+            events.append(_unreadable(raw, what))
             if request.method is Method.GET_INSTRUMENTS:
                 self._instruments_due = now + INSTRUMENTS_RETRY_S
                 return events
             return events + self._end(Reconnect("unreadable_answer", what))
 
-    def _on_hello(self, _: _Request, result: msgspec.Raw, now: float) -> list[Event]:
+    def _on_hello(self, _: Request, result: msgspec.Raw, now: float) -> list[Event]:
         version = msgspec.json.decode(result, type=Version).version
         self._is_greeted = True
         self._simulated = SIMULATED in version
+        if self._login is not None and not self._login.is_done:
+            return self._log_in(self._login, now)
         return self._get_ready(now)
 
-    def _on_auth(self, _: _Request, result: msgspec.Raw, now: float) -> list[Event]:
-        expires_in = msgspec.json.decode(result, type=Token).expires_in
-        self._auth_due = now + max(REQUEST_TIMEOUT_S, expires_in * AUTH_REFRESH_SHARE)
-        self._is_authorised = True
+    def _on_auth(self, _: Request, result: msgspec.Raw, now: float) -> list[Event]:
+        assert self._login is not None
+        self._login.accepted(msgspec.json.decode(result, type=Token), now)
+        if not self._is_greeted:
+            self._greet(now)
+            return []
         return self._get_ready(now)
 
     def _get_ready(self, now: float) -> list[Event]:
-        if self._is_ready or not (self._is_greeted and self._is_authorised):
+        if self._is_ready:
             return []
         self._is_ready = True
-        self._instruments_due = now
+        self._requests.ask(Method.SET_HEARTBEAT, now, {"interval": HEARTBEAT_S})
+        self._clock.probed(now)  # the answer to this one is a reading too
+        if self._lists_instruments:
+            self._instruments_due = now
         self._feed.subscriptions.due = now
         return [Connected(self._simulated)]
 
-    def _on_instruments(self, _: _Request, result: msgspec.Raw, now: float) -> list[Event]:
+    def _on_instruments(self, _: Request, result: msgspec.Raw, now: float) -> list[Event]:
         found, refused = open_perpetuals(result)
-        self._instruments_due = now + INSTRUMENTS_REFRESH_S
+        wait_s = LISTING_DELAY_S if self._feed.is_listing_old else INSTRUMENTS_REFRESH_S
+        self._instruments_due = now + wait_s
         return [*refused, Instruments(tuple(found))]
 
-    def _on_call(self, request: _Request, result: msgspec.Raw, now: float) -> list[Event]:
+    def _on_call(self, request: Request, result: msgspec.Raw, now: float) -> list[Event]:
         assert request.call is not None
         listed = set(msgspec.json.decode(result, type=list[str]))
+        if self._login is not None and listed:
+            self._login.is_fresh = False
         return self._feed.answered(request.call, listed, now)
 
-    def _on_error(self, request: _Request | None, error: VenueError, now: float) -> list[Event]:
+    def _on_error(self, request: Request | None, error: VenueError, now: float) -> list[Event]:
         method = request.method if request is not None else ""
         call = request.call if request is not None else None
-        events: list[Event] = [Failed(method, error.code, error.message[:500])]
-        detail = f"{method or 'the venue'}: error {error.code} {error.message[:200]}"
+        # What the venue says of a login could repeat what we sent; the code says enough.
+        said = error_name(error.code) if method == Method.AUTH else error.message[:500]
+        events: list[Event] = [Failed(method, error.code, said)]
+        detail = f"{method or 'the venue'}: error {error.code} {said[:200]}"
         reaction = reaction_to(error.code)
-        if reaction is Reaction.STOP and method == Method.AUTH:
-            return events + self._end(Fatal(f"{detail}: the credentials are wrong"))
+        if (login := self._login) is not None:
+            if method == Method.AUTH:
+                if reaction is not Reaction.RECONNECT and login.refused():
+                    return events + self._log_in(login, now)
+                if reaction is Reaction.STOP:
+                    return events + self._end(Fatal(detail))
+            elif _asks_who_we_are(error.code) and not (login.is_done and login.is_fresh):
+                return events + self._log_in_and_repeat(login, request, now)
         if reaction is Reaction.RESUBSCRIBE:
             named = call.channels if call is not None else tuple(error.channels())
             if (gaps := self._feed.unsubscribed(named, now)) is not None:
@@ -273,14 +287,14 @@ class Session:
         if call is not None and reaction is Reaction.RETRY:
             self._feed.subscriptions.retry(call, now)
             return events
-        if call is not None and call.is_subscribe and reaction is not Reaction.RECONNECT:
+        if call is not None and call.is_subscribe and reaction not in _ENDING:
             if reaction is Reaction.FALL_BACK and (fell := self._feed.refused_raw(call, now)):
                 return events + fell
             return events + self._feed.refused(call, detail)
-        if method == Method.GET_INSTRUMENTS and reaction is not Reaction.RECONNECT:
+        if method == Method.GET_INSTRUMENTS and reaction not in _ENDING:
             self._instruments_due = now + INSTRUMENTS_RETRY_S
             return events
-        if reaction is Reaction.RECONNECT or method in _INDISPENSABLE or call is not None:
+        if reaction in _ENDING or method in _INDISPENSABLE or call is not None:
             ended = Reconnect(error_name(error.code), detail, least_wait_s(error.code))
             return events + self._end(ended)
         return events
@@ -289,59 +303,87 @@ class Session:
 
     def _advance(self, now: float) -> None:
         """Make the calls that are due, and note when the next thing is."""
-        if self._is_ready and not self.is_over and now >= self._feed.subscriptions.due:
-            private = self._credentials is not None
+        self._requests.release(now)
+        if self._is_ready and self._is_known and now >= self._feed.subscriptions.due:
+            private = self._login is not None
             for call in self._feed.subscriptions.plan(now):
                 if call.is_subscribe:
                     method = Method.PRIVATE_SUBSCRIBE if private else Method.SUBSCRIBE
                 else:
                     method = Method.PRIVATE_UNSUBSCRIBE if private else Method.UNSUBSCRIBE
-                self._request(method, now, call, channels=call.channels)
+                self._requests.call(method, now, call)
         self._schedule()
 
     def _schedule(self) -> None:
         if self.is_over:
             self.due = math.inf
             return
-        due = min(self._instruments_due, self._auth_due)
-        for request in self._pending.values():
-            due = min(due, request.deadline)
+        due = self._requests.due
+        if self._login is not None:
+            due = min(due, self._login.due)
         if self._is_ready:
-            due = min(due, self._feed.subscriptions.due, self._clock.tick_due)
-            if not self._is_probing():
+            due = min(due, self._clock.tick_due)
+            if self._is_known:
+                due = min(due, self._instruments_due, self._feed.subscriptions.due)
+            if self._may_probe:
                 due = min(due, self._clock.probe_due)
         self.due = due
 
-    def _is_probing(self) -> bool:
-        return any(request.method is Method.TEST for request in self._pending.values())
+    @property
+    def _may_probe(self) -> bool:
+        return self._is_ready and not self._requests.is_asking(Method.TEST)
 
-    # Requests
+    @property
+    def _is_known(self) -> bool:
+        """Whether the venue knows us, or need not."""
+        return not self.is_over and (self._login is None or self._login.is_done)
 
-    def _request(self, method: Method, now: float, call: Call | None = None, **params: Any) -> None:
-        self._last_id += 1
-        self._pending[self._last_id] = _Request(method, now + REQUEST_TIMEOUT_S, call)
-        self._outgoing.append(
-            msgspec.json.encode(
-                {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
-            )
-        )
+    # The way in
 
-    def _authenticate(self, credentials: Credentials, now: float) -> None:
-        self._auth_due = math.inf
-        self._request(
-            Method.AUTH,
-            now,
-            grant_type="client_credentials",
-            client_id=credentials.client_id,
-            client_secret=credentials.client_secret,
-        )
+    def _greet(self, now: float) -> None:
+        who = {"client_name": CLIENT_NAME, "client_version": CLIENT_VERSION}
+        self._requests.ask(Method.HELLO, now, who)
+
+    def _log_in(self, login: Login, now: float) -> list[Event]:
+        params = login.request(self._clock.told_ms)
+        if params is None:
+            what = "the venue told no time, without which a login cannot be signed"
+            return self._end(Reconnect("unreadable_answer", what))
+        self._requests.ask(Method.AUTH, now, params)
+        return []
+
+    def _log_in_and_repeat(self, login: Login, request: Request | None, now: float) -> list[Event]:
+        """Authenticate on this connection, and ask again for what was refused."""
+        if request is not None and request.call is not None:
+            self._feed.subscriptions.retry(request.call, now)
+        elif request is not None and request.method is Method.GET_INSTRUMENTS:
+            self._instruments_due = now
+        login.lost()
+        if self._requests.is_asking(Method.AUTH):
+            return []
+        return self._log_in(login, now)
 
     def _end(self, event: Reconnect | Fatal) -> list[Event]:
         """The session is over; what was asked for will never be answered."""
         self.is_over = True
-        self._pending.clear()
+        self._requests.forget()
         self._schedule()
         return [event]
 
 
 _INDISPENSABLE: Final = (Method.HELLO, Method.AUTH, Method.SET_HEARTBEAT)
+_ENDING: Final = (Reaction.RECONNECT, Reaction.LOG_IN)
+"""A login that has just been tried, or that we have no key for, is tried on a new connection."""
+
+
+def _asks_who_we_are(code: int) -> bool:
+    """Whether an error means that the venue does not know, or no longer knows, who we are."""
+    return reaction_to(code) is Reaction.LOG_IN or code in (
+        ErrorCode.RAW_NEEDS_AUTHORIZATION,
+        ErrorCode.UNAUTHENTICATED_DISABLED,
+    )
+
+
+def _unreadable(raw: bytes, reason: str) -> Unreadable:
+    """Return a message that was not understood, unless it is one that nobody else may see."""
+    return Unreadable(_WITHHELD if any(word in raw for word in _TOKENS) else raw, reason)

@@ -13,19 +13,16 @@ from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from deribit.backoff import Backoff, TokenBucket
+from deribit.backoff import Backoff
 from deribit.chain import Chain
-from deribit.words import parse_channel, without_raw
+from deribit.limits import Limits
+from deribit.words import Method, parse_channel, without_raw
 
 MAX_CHANNELS_PER_CALL: Final = 400
 """The venue allows 500."""
 MAX_CALL_BYTES: Final = 30_000
 """The venue refuses requests above 32 kB."""
 _CALL_OVERHEAD_BYTES: Final = 200
-CALLS_PER_S: Final = 3.0
-"""A subscribe costs 3,000 of 10,000 credits a second: 3.3 calls."""
-CALLS_BURST: Final = 6
-"""The venue's pool holds 10 calls; the rest is left to other workers at the same address."""
 RESYNC_BATCH_S: Final = 0.2
 """Books that break within this time are restarted together."""
 SNAPSHOT_TIMEOUT_S: Final = 10.0
@@ -94,14 +91,14 @@ class Call(NamedTuple):
 class Subscriptions:
     """All channels of one session."""
 
-    def __init__(self, backoff: Backoff, rng: random.Random) -> None:
+    def __init__(self, backoff: Backoff, rng: random.Random, limits: Limits) -> None:
         self.is_held = False
         """While the reader is behind, nothing that brings a snapshot is asked for."""
         self.due = math.inf
         """When `plan` should be called next, as far as is known."""
         self._backoff = backoff
         self._rng = rng
-        self._bucket = TokenBucket(CALLS_PER_S, CALLS_BURST)
+        self._limits = limits
         self._all: dict[str, Subscription] = {}
         self._unsettled: dict[str, Subscription] = {}
         self._batch_at = -math.inf
@@ -257,7 +254,7 @@ class Subscriptions:
     ) -> Iterator[Call]:
         for is_subscribe, subscriptions in ((False, leave), (True, join)):
             for chunk in _chunks(subscriptions):
-                if not self._bucket.take(now):
+                if not self._limits.take(_METHODS[is_subscribe], now):
                     return
                 for subscription in chunk:
                     if is_subscribe:
@@ -278,9 +275,13 @@ class Subscriptions:
             if subscription.is_wanted and self.is_held:
                 continue
             due = min(due, subscription.due)
-        return max(due, self._bucket.ready_at(now)) if due <= now else due
+        if due > now:
+            return due
+        return max(due, self._limits.ready_at(Method.SUBSCRIBE, now))
 
 
+_METHODS: Final = (Method.UNSUBSCRIBE, Method.SUBSCRIBE)
+"""By whether a call subscribes; private ones draw on the same pool."""
 _STARTED: Final = (Stage.SUBSCRIBING, Stage.ACTIVE)
 
 

@@ -17,6 +17,8 @@ PROBE_INTERVAL_S: Final = 1.0
 """Time between two readings, each of which also proves that the venue answers."""
 TICK_OVERDUE_S: Final = 1.5
 """Without a reading for this long a tick is made anyway: it says how quiet the socket is."""
+QUIET_TICK_INTERVAL_S: Final = 0.5
+"""Time between two ticks of that kind: silence has to be known soon after it is too long."""
 MAX_CLOCK_US: Final = 10**17
 """The year 5138: what says it is later is no clock."""
 
@@ -24,13 +26,15 @@ MAX_CLOCK_US: Final = 10**17
 class VenueClock:
     """The last reading, and when ticks and probes are due."""
 
-    __slots__ = ("_probed_at", "_read_at", "_ticked_at", "_venue_ms")
+    __slots__ = ("_probed_at", "_read_at", "_tick_due", "_venue_ms", "told_ms")
 
     def __init__(self) -> None:
+        self.told_ms: int | None = None
+        """The venue's time as the last answer told it, also before there are ticks."""
         self._venue_ms: int | None = None
         self._probed_at = -math.inf
         self._read_at = -math.inf
-        self._ticked_at = -math.inf
+        self._tick_due = math.inf
 
     @property
     def probe_due(self) -> float:
@@ -40,25 +44,32 @@ class VenueClock:
     @property
     def tick_due(self) -> float:
         """When a tick is due that had to come without a reading; never before the first one."""
-        return math.inf if self._venue_ms is None else self._ticked_at + TICK_OVERDUE_S
+        return self._tick_due
 
     def probed(self, now: float) -> None:
         """Note that a reading has been asked for."""
         self._probed_at = now
 
+    def told(self, us_out: int | None) -> None:
+        """Note the time of an answer that comes before ticks are wanted."""
+        if us_out is not None and 0 < us_out < MAX_CLOCK_US:
+            self.told_ms = us_out // 1000
+
     def read(self, us_out: int | None, now: float) -> Tick | None:
         """Take the time of an answer that has just come; return a tick if it is time for one."""
         if us_out is None or not 0 < us_out < MAX_CLOCK_US:
             return None
+        self.told_ms = us_out // 1000
         self._venue_ms = max(us_out // 1000, self._venue_ms or 0)
         if now < self._read_at + PROBE_INTERVAL_S:
             return None
-        self._read_at = self._ticked_at = now
+        self._read_at = now
+        self._tick_due = now + TICK_OVERDUE_S
         return Tick(self._venue_ms, 0)
 
     def overdue(self, heard_at: float, now: float) -> Tick | None:
         """Return a tick if no reading has come for too long: the last time, and the silence."""
-        if self._venue_ms is None or now < self.tick_due:
+        if self._venue_ms is None or now < self._tick_due:
             return None
-        self._ticked_at = now
+        self._tick_due = now + QUIET_TICK_INTERVAL_S
         return Tick(self._venue_ms, max(0, int((now - heard_at) * 1000)))

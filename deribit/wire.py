@@ -6,12 +6,13 @@ The data themselves stay bytes here; what they say about a book or a trade is de
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import msgspec
 
 from deribit.events import Instrument, Unreadable
-from deribit.words import PERPETUAL, is_instrument_name
+from deribit.words import PERPETUAL, UNSERVED_STATES, is_instrument_name
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises: not JSON, of another type than expected, not UTF-8, nested too deeply."""
@@ -90,10 +91,12 @@ class Version(msgspec.Struct):
     version: str
 
 
-class Token(msgspec.Struct):
+@dataclass(frozen=True, slots=True)
+class Token:
     """The answer to auth, as far as it is used: the connection itself is authenticated."""
 
     expires_in: float
+    refresh_token: str | None = field(default=None, repr=False)
 
 
 _message = msgspec.json.Decoder(Message)
@@ -120,7 +123,7 @@ def open_perpetuals(result: msgspec.Raw) -> tuple[list[Instrument], list[Unreada
         elif (
             instrument.settlement_period == PERPETUAL
             and instrument.is_active is not False
-            and instrument.state in (None, "open")
+            and instrument.state not in UNSERVED_STATES
         ):
             found.append(instrument)
     return found, refused

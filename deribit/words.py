@@ -48,6 +48,17 @@ class Kind(StrEnum):
     PERPETUAL = "perpetual"
 
 
+INSTRUMENT_STATE: Final = "instrument.state"
+"""The life of instruments, by kind and currency: `instrument.state.future.any`."""
+PLATFORM_STATE: Final = "platform_state"
+"""Maintenance of the venue, and the locks of its price indices."""
+GONE_STATES: Final = frozenset({"closed", "delivered", "terminated", "archivized"})
+"""Of an instrument that has ended; a halted or locked one goes on."""
+LISTED_KIND_AND_CURRENCY: Final = "future.any"
+"""What instruments' lives are followed of: perpetuals are futures without an end."""
+UNSERVED_STATES: Final = GONE_STATES | {"created", "started", "inactive"}
+"""Of an instrument that has no book, or not yet."""
+
 _KNOWN_KINDS: Final = frozenset(Kind) | {
     "instrument",
     "platform_state",
@@ -89,15 +100,42 @@ def parse_channel(name: str) -> Channel | None:
             return Channel(kind, instrument, "")
         case ((Kind.BOOK | Kind.TRADES | Kind.TICKER | Kind.PERPETUAL), [instrument, interval]):
             return Channel(kind, instrument, interval)
+        case Kind.BOOK, [instrument, _, _, _]:  # grouped: a window of levels, and no chain
+            return Channel(kind, instrument, "")
         case ((Kind.QUOTE | Kind.TICKER | Kind.PERPETUAL), _):
             return None
-    # Grouped books, `trades.KIND.CURRENCY.…`, states: known, but no chain of one instrument.
+    # `trades.KIND.CURRENCY.…` and states: known, and about many instruments.
     return Channel(kind, "", "")
 
 
+_GROUPED_BOOK: Final = re.compile(r"book\.(none|1|2|5|10|25|100|250)\.(1|10|20)")
+
+
+def is_channel_kind(text: str) -> bool:
+    """Whether a text names what can be followed: `trades`, `platform_state`, `book.none.10`."""
+    known = {*Kind, INSTRUMENT_STATE, PLATFORM_STATE}
+    return text in known or _GROUPED_BOOK.fullmatch(text) is not None
+
+
+def venue_channel(kind: str) -> str | None:
+    """Return the channel of a kind that is about many instruments; None if it is about one."""
+    if kind == INSTRUMENT_STATE:
+        return f"{INSTRUMENT_STATE}.{LISTED_KIND_AND_CURRENCY}"
+    return PLATFORM_STATE if kind == PLATFORM_STATE else None
+
+
 def channel_name(kind: str, instrument: str, interval: str) -> str:
-    """Return the name of an instrument's channel; `quote` has no interval."""
-    return f"{kind}.{instrument}" if kind == Kind.QUOTE else f"{kind}.{instrument}.{interval}"
+    """Return the name of an instrument's channel; `quote` has no interval.
+
+    Of a grouped book, `book.none.10`, the instrument stands in the middle, and there is no raw.
+    """
+    if kind == Kind.QUOTE:
+        return f"{kind}.{instrument}"
+    if kind not in tuple(Kind):
+        book, _, group = kind.partition(".")
+        interval = FALLBACK_INTERVAL if interval == RAW else interval
+        return f"{book}.{instrument}.{group}.{interval}"
+    return f"{kind}.{instrument}.{interval}"
 
 
 def without_raw(channel: str) -> str:
@@ -143,6 +181,8 @@ class Reaction(Enum):
     """The venue dropped the subscription: the book is unknown until its next snapshot."""
     FALL_BACK = "fall_back"
     """Follow the 100ms channels instead of raw."""
+    LOG_IN = "log_in"
+    """The venue does not know us any more: authenticate, then ask again."""
     RECONNECT = "reconnect"
     """The session is of no use any more."""
     STOP = "stop"
@@ -159,9 +199,8 @@ _REACTIONS: Final[Mapping[int, Reaction]] = {
     ErrorCode.TIMED_OUT: Reaction.RETRY,
     ErrorCode.SUBSCRIBE_ERROR_UNSUBSCRIBED: Reaction.RESUBSCRIBE,
     ErrorCode.RAW_NEEDS_AUTHORIZATION: Reaction.FALL_BACK,
-    # A new connection authenticates anew: one way to become authorised, not two.
-    ErrorCode.AUTHORIZATION_REQUIRED: Reaction.RECONNECT,
-    ErrorCode.UNAUTHORIZED: Reaction.RECONNECT,
+    ErrorCode.AUTHORIZATION_REQUIRED: Reaction.LOG_IN,
+    ErrorCode.UNAUTHORIZED: Reaction.LOG_IN,
     ErrorCode.UNAUTHENTICATED_DISABLED: Reaction.RECONNECT,
     ErrorCode.TOO_MANY_REQUESTS: Reaction.RECONNECT,
     ErrorCode.SYSTEM_MAINTENANCE: Reaction.RECONNECT,

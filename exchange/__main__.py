@@ -10,6 +10,7 @@ from pathlib import Path
 
 from exchange.config import MAX_INSTRUMENTS, Config, ConfigError
 from exchange.recording import RecordingError
+from exchange.scenario import ScenarioError
 from exchange.server import Exchange
 
 EXIT_BAD_INPUT = 2
@@ -19,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return asyncio.run(_run(_config(options), options.port_file))
-    except (ConfigError, RecordingError) as error:
+    except (ConfigError, RecordingError, ScenarioError) as error:
         print(f"exchange: {error}", file=sys.stderr)
     except OSError as error:
         print(f"exchange: {error}", file=sys.stderr)
@@ -71,6 +72,11 @@ def _config(options: argparse.Namespace) -> Config:
         control=options.control,
         heartbeat_scale=options.heartbeat_scale,
         conflation_ms=options.conflation_ms,
+        scenario=options.scenario,
+        token_lifetime_s=options.token_lifetime,
+        max_connections=options.max_connections,
+        limits=not options.no_limits,
+        testnet=options.testnet,
         **start,
     )
 
@@ -103,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--truth", type=Path, metavar="FILE", help="append all book changes and trades to this log")
     add("--port-file", type=Path, metavar="FILE", help="write the port there when ready")
     add("--credentials", default="demo:demo-secret", help="id:secret (%(default)s)")
+    add("--token-lifetime", type=float, default=900.0, metavar="S", help="of a login (%(default)s)")
+    add("--testnet", action="store_true", help='say "testnet": true in every answer')
+    add("--max-connections", type=int, default=32, metavar="N", help="more get 429 (%(default)s)")
+    add("--no-limits", action="store_true", help="let calls cost no credits")
+    add("--scenario", type=Path, metavar="FILE", help="faults to make, and when (README.md)")
     add("--heartbeat-scale", type=float, default=1.0, metavar="X", help="below 1 for fast tests")
     add("--control", action="store_true", help="accept simulator/… requests")
     return parser

@@ -66,6 +66,17 @@ class Chain:
             f'"change_id":{self.last_id}{self._tail}{bids}],"asks":[{asks}]}}}}}}'
         )
 
+    @property
+    def is_told(self) -> bool:
+        """Whether nothing has happened since the last notification."""
+        return not self._bids and not self._asks
+
+    def restart(self) -> None:
+        """Forget what was told last: the next message that makes sense is a snapshot."""
+        self._bids.clear()
+        self._asks.clear()
+        self.last_id = self._book.change_id
+
     def snapshot(self) -> str:
         """The whole book as of the chain's last notification, best first, every entry `new`."""
         bids = _as_told(self._instrument, self._book.bids, self._bids)

@@ -26,6 +26,7 @@ Topic = Literal[
     "quote",
     "state",
     "platform",
+    "platform methods",
     "other",
 ]
 
@@ -75,6 +76,8 @@ def parse_channel(name: str) -> Channel:
             return Channel(name, "state", kind=kind, currency=currency)
         case ["platform_state"]:
             return Channel(name, "platform")
+        case ["platform_state", "public_methods_state"]:
+            return Channel(name, "platform methods")
     return Channel(name, "other")
 
 

@@ -39,6 +39,10 @@ class Config:
     testnet: bool = False
     heartbeat_scale: float = 1.0  # tests make heartbeats faster: 0.01 turns 10 s into 100 ms
     max_unsent_bytes: int = 64 << 20  # a reader further behind than this is cut
+    max_connections: int = 32  # the next one is answered 429
+    limits: bool = True  # calls cost credits (credits.py)
+    token_lifetime_s: float = 900.0
+    scenario: Path | None = None  # faults to make, and when (scenario.py)
     conflation_ms: int | None = None  # length of a "100ms" tick; None chooses one that carries rate
 
     def __post_init__(self) -> None:
@@ -48,6 +52,10 @@ class Config:
             raise ConfigError(f"rate is {self.rate}; a positive number of notifications/s needed")
         if not self.speed > 0:
             raise ConfigError(f"speed is {self.speed}; a positive number or max needed")
+        if self.max_connections < 1:
+            raise ConfigError(f"max_connections is {self.max_connections}; at least 1 needed")
+        if not (self.token_lifetime_s > 0 and math.isfinite(self.token_lifetime_s)):
+            raise ConfigError(f"token_lifetime_s is {self.token_lifetime_s}; more than 0 s needed")
         if self.hold != "no" and self.recording is None:
             raise ConfigError("hold is for a recording; give --recording too")
         if self.conflation_ms is not None and self.conflation_ms not in CONFLATIONS_MS:

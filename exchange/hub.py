@@ -1,21 +1,34 @@
 """The hub: who follows which channel, and the way of every notification to them.
 
-It knows nothing about sockets: a subscriber is anything that takes text. Marks set from outside
-make the next notifications of a channel vanish or come twice; the venue itself does not notice.
+It knows nothing about sockets: a subscriber is anything that takes text. What is tampered with on
+the way, tamper.py decides; the venue itself does not notice.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Protocol
+
+from exchange.tamper import Tamper
+
+CLOSE_TOO_SLOW = 4001
+TOO_SLOW = "connection_too_slow"
 
 
 class Subscriber(Protocol):
-    def notify(self, message: bytes) -> None:
+    def notify(self, message: bytes, text: bool = True) -> None:
         """Hand over one notification; it is sent in order, and never blocks."""
 
     def cut(self) -> None:
         """End the connection after what was handed over, without a closing handshake."""
+
+    def abort(self) -> None:
+        """End the connection at once; what the peer has not read is lost."""
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection with a closing handshake."""
+
+    def freeze(self) -> None:
+        """Say nothing and hear nothing from here on, the connection open."""
 
     def drained(self) -> Awaitable[None]:
         """Wait until the transport likes to take more."""
@@ -28,8 +41,7 @@ class Hub:
         self.connections: dict[Subscriber, None] = {}
         self.version = 0  # grows when a channel becomes live or is no longer
         self.subscribed = asyncio.Event()  # set by each subscription; who waits clears it
-        self._skips: Counter[str] = Counter()
-        self._repeats: Counter[str] = Counter()
+        self.tamper = Tamper()
 
     def publish(self, channel: str, text: str) -> None:
         """Send a notification to everybody who follows the channel."""
@@ -39,16 +51,22 @@ class Hub:
         followers = self.live.get(channel)
         if not followers:
             return
-        times = 1
-        if self._skips[channel] > 0:
-            self._skips[channel] -= 1
-            times = 0
-        elif self._repeats[channel] > 0:
-            self._repeats[channel] -= 1
-            times = 2
-        for _ in range(times):
-            for subscriber in tuple(followers):
-                subscriber.notify(message)
+        if self.tamper.is_idle:
+            self._send(followers, message)
+            return
+        for told in self.tamper.pass_on(channel, message):
+            self._send(followers, told)
+
+    def release(self, channel: str) -> None:
+        """Send what was held back of a channel."""
+        for message in self.tamper.release(channel):
+            self._send(self.live.get(channel, {}), message)
+
+    def calm(self) -> None:
+        """End all tampering; what was held back is sent."""
+        for channel, messages in self.tamper.calm().items():
+            for message in messages:
+                self._send(self.live.get(channel, {}), message)
 
     def subscribe(self, channel: str, subscriber: Subscriber) -> None:
         if channel not in self.live:
@@ -83,22 +101,18 @@ class Hub:
             self.disconnect(connection)
         return len(doomed)
 
-    def skip(self, channel: str, count: int = 1) -> None:
-        """Let the next notifications of a channel vanish: its followers see a gap."""
-        self._skips[channel] += count
-
-    def repeat(self, channel: str, count: int = 1) -> None:
-        """Send each of the next notifications of a channel twice."""
-        self._repeats[channel] += count
-
-    def inject(self, channel: str | None, text: str) -> int:
-        """Send any text to the channel's followers, or to all connections; returns how many."""
+    def inject(self, channel: str | None, message: str | bytes, text: bool = True) -> int:
+        """Send anything to the channel's followers, or to all connections; returns how many."""
         receivers = self.connections if channel is None else self.live.get(channel, {})
-        for subscriber in tuple(receivers):
-            subscriber.notify(text.encode())
+        self._send(receivers, message.encode() if isinstance(message, str) else message, text)
         return len(receivers)
 
     async def drained(self) -> None:
         """Wait until no connection has more unsent text than its transport likes."""
         for subscriber in tuple(self.connections):
             await subscriber.drained()
+
+    @staticmethod
+    def _send(receivers: Iterable[Subscriber], message: bytes, text: bool = True) -> None:
+        for subscriber in tuple(receivers):
+            subscriber.notify(message, text)

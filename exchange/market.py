@@ -1,4 +1,4 @@
-"""One instrument of the model: book, order flow, tape of trades, index, and its channels."""
+"""One instrument of the model: book, order flow, tape, index, and its channels of state."""
 
 from collections.abc import Mapping
 from math import floor
@@ -7,9 +7,10 @@ from random import Random
 from exchange.chains import Chain
 from exchange.channels import INTERVALS, Channel
 from exchange.engine import Book, Direction
-from exchange.flow import OrderFlow, Taken
+from exchange.flow import OrderFlow
 from exchange.instruments import Instrument
 from exchange.numbers import Raw, encode, format_float
+from exchange.tape import Tape
 from exchange.venue import Fields
 
 INDEX_FOLLOW = 0.2  # share of the way to the mid that the index goes each second
@@ -17,7 +18,6 @@ INDEX_NOISE = 2e-6
 MAX_FUNDING = 0.0005
 FUNDING_DAMPER = 0.00025
 PRICE_BAND = 0.015  # min_price and max_price around the index
-MATCH_IDS_PER_MS = 131_072
 
 Rendered = tuple[str, str]  # what decides whether there is news; the data as JSON
 
@@ -31,18 +31,11 @@ class Market:
         self.flow.open(self.book)
         self.book.timestamp_ms = now_us // 1_000
         self.chains: dict[str, Chain] = {}
-        self.trades: dict[str, list[str]] = {interval: [] for interval in INTERVALS[:2]}
+        self.tape = Tape(instrument, seed)
         self.version = 0  # grows with everything that a ticker could show
         self._random = Random(f"{seed}/{instrument.name}/index")
         self._index = instrument.price_float(instrument.start_tick)
         self._funding = 0.0001
-        self._interest_lots = int(instrument.typical_lots * 50_000)
-        self._trade_seq = 140_284_000 - 1_000_000 * (instrument.number % 97)
-        self._last_tick = instrument.start_tick
-        self._last_tick_direction = 0
-        self._open_tick = self._low_tick = self._high_tick = instrument.start_tick
-        self._volume_base = 0.0
-        self._volume_usd = 0.0
 
     def start_chains(self, change_id: int) -> None:
         """From here on the channels tell the changes of the book."""
@@ -56,7 +49,20 @@ class Market:
         self.book.change_id = change_id
         self.book.timestamp_ms = now_us // 1_000
         self.version += 1
-        return self._print(taken, now_us, next_trade_id) if taken else 0
+        if taken is None:
+            return 0
+        index, mark = self._index_price(), self._mark_price()
+        return self.tape.print(taken, now_us, next_trade_id, index, mark)
+
+    def set_state(self, state: str) -> None:
+        self.state = state
+        self.version += 1
+
+    def restart(self, change_id: int) -> None:
+        """Continue the book under an id that has nothing to do with those before."""
+        self.book.change_id = change_id
+        for chain in self.chains.values():
+            chain.restart()
 
     def pass_second(self) -> None:
         """Move the index towards the mid, and the funding rate with the premium."""
@@ -103,45 +109,6 @@ class Market:
             **sides,
         }
 
-    def _print(self, taken: Taken, now_us: int, trade_id: int) -> int:
-        for offset, fill in enumerate(taken.fills):
-            self._trade_seq += 1
-            text = self._trade(taken, fill.price, fill.lots, now_us, trade_id + offset)
-            for pending in self.trades.values():
-                pending.append(text)
-            base = self.instrument.base_coin(fill.price, fill.lots)
-            self._volume_base += base
-            self._volume_usd += self.instrument.usd(fill.price, fill.lots)
-            self._interest_lots += fill.lots if self._trade_seq % 2 else -fill.lots
-            self._low_tick = min(self._low_tick, fill.price)
-            self._high_tick = max(self._high_tick, fill.price)
-        return len(taken.fills)
-
-    def _trade(self, taken: Taken, price: int, lots: int, now_us: int, trade_id: int) -> str:
-        instrument = self.instrument
-        match_id = now_us // 1_000 * MATCH_IDS_PER_MS + trade_id % MATCH_IDS_PER_MS
-        prefix = "" if instrument.settlement == "BTC" else f"{instrument.settlement}-"
-        liquidation = ',"liquidation":"T"' if taken.liquidation else ""
-        return (
-            f'{{"timestamp":{now_us // 1_000},"price":{instrument.price(price)},'
-            f'"amount":{instrument.amount(lots)},"direction":"{_WORDS[taken.direction]}",'
-            f'"index_price":{self._index_price()},"instrument_name":"{instrument.name}",'
-            f'"trade_seq":{self._trade_seq},"mark_price":{self._mark_price()},'
-            f'"tick_direction":{self._tick_direction(price)},"trade_id":"{prefix}{trade_id}"'
-            f'{liquidation},"contracts":{format_float(float(lots))},'
-            f'"starbase_match_id":{match_id},'
-            f'"starbase_timestamp":{now_us * 1_000}}}'
-        )
-
-    def _tick_direction(self, price: int) -> int:
-        """0 plus, 1 zero-plus, 2 minus, 3 zero-minus, against the trade before."""
-        if price != self._last_tick:
-            self._last_tick_direction = 0 if price > self._last_tick else 2
-        elif self._last_tick_direction in (0, 2):
-            self._last_tick_direction += 1
-        self._last_tick = price
-        return self._last_tick_direction
-
     def _grouped(self, channel: Channel) -> Rendered:
         step = self._group_ticks(channel.group)
         bids = self._group(1, step, channel.depth)
@@ -178,24 +145,24 @@ class Market:
         return text, f'{{"timestamp":{self.book.timestamp_ms},{text[1:]}'
 
     def _ticker_fields(self) -> Fields:
-        price = self.instrument.price
+        price, tape = self.instrument.price, self.tape
         stats: Fields = {
-            "volume_usd": round(self._volume_usd, 2),
-            "volume_notional": round(self._volume_usd, 2),
-            "volume": round(self._volume_base, 8),
-            "price_change": round(100 * (self._last_tick / self._open_tick - 1), 4),
-            "low": Raw(price(self._low_tick)),
-            "high": Raw(price(self._high_tick)),
+            "volume_usd": round(tape.volume_usd, 2),
+            "volume_notional": round(tape.volume_usd, 2),
+            "volume": round(tape.volume_base, 8),
+            "price_change": round(100 * (tape.last_tick / tape.open_tick - 1), 4),
+            "low": Raw(price(tape.low_tick)),
+            "high": Raw(price(tape.high_tick)),
         }
         return {
             "stats": stats,
             "state": self.state,
-            "settlement_price": Raw(price(self._open_tick)),
-            "open_interest": Raw(self.instrument.amount(self._interest_lots)),
+            "settlement_price": Raw(price(tape.open_tick)),
+            "open_interest": Raw(self.instrument.amount(tape.interest_lots)),
             "min_price": self._rounded(self._index * (1 - PRICE_BAND)),
             "max_price": self._rounded(self._index * (1 + PRICE_BAND)),
             "mark_price": self._mark_price(),
-            "last_price": Raw(price(self._last_tick)),
+            "last_price": Raw(price(tape.last_tick)),
             "interest_value": self._rate(100 * self._funding),
             "instrument_name": self.instrument.name,
             "index_price": self._index_price(),
@@ -233,6 +200,3 @@ class Market:
 
     def _rate(self, value: float) -> Raw:
         return Raw(format_float(round(value, 8)))
-
-
-_WORDS: dict[Direction, str] = {1: "buy", -1: "sell"}

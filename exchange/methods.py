@@ -17,6 +17,7 @@ from exchange.errors import (
     RpcError,
     invalid_param,
 )
+from exchange.faults import Stage
 from exchange.hub import Hub
 from exchange.params import Params
 from exchange.session import Session
@@ -32,10 +33,17 @@ DEFAULT_DEPTH = 5
 class Desk:
     """What a method can reach."""
 
-    venue: Venue
-    hub: Hub
+    stage: Stage
     credentials: Credentials
     config: Config
+
+    @property
+    def venue(self) -> Venue:
+        return self.stage.venue
+
+    @property
+    def hub(self) -> Hub:
+        return self.stage.hub
 
 
 Method = Callable[[Desk, Session, Params], object]
@@ -48,8 +56,8 @@ def subscribe(desk: Desk, session: Session, params: Params) -> list[str]:
     in the answer, but its state is not sent again. The order is not that of the request.
     """
     wanted = [parse_channel(name) for name in _channel_names(params)]
-    if not session.logged_in and any(channel.needs_login for channel in wanted):
-        raise RpcError(RAW_NEEDS_LOGIN, "raw_subscriptions_not_available_for_unauthorized")
+    if any(one.needs_login for one in wanted) and not desk.credentials.is_good(session.login):
+        raise RpcError(RAW_NEEDS_LOGIN)
     followed: list[str] = []
     for channel in reversed(wanted):
         if not desk.venue.offers(channel):
@@ -87,7 +95,7 @@ def test(desk: Desk, session: Session, params: Params) -> Fields:
     """Also the answer to a test_request."""
     session.answered()
     if params.text("expected_result", "") == "exception":
-        raise RpcError(INVALID_PARAMS, "Invalid params", {"reason": "expected exception"})
+        raise RpcError(INVALID_PARAMS, data={"reason": "expected exception"})
     return {"version": SIMULATED_VERSION}
 
 
@@ -96,17 +104,16 @@ def get_time(desk: Desk, session: Session, params: Params) -> int:
 
 
 def status(desk: Desk, session: Session, params: Params) -> Fields:
-    return {"locked": "false", "locked_indices": []}
+    return {"locked": "true" if desk.venue.is_locked else "false", "locked_indices": []}
 
 
 def get_instruments(desk: Desk, session: Session, params: Params) -> list[Fields]:
     currency = params.choice("currency", CURRENCIES)
     kind = params.choice("kind", KINDS, "any")
-    if params.flag("expired", False):
-        return []
+    found = desk.venue.delisted() if params.flag("expired", False) else desk.venue.instruments()
     return [
         fields
-        for fields in desk.venue.instruments()
+        for fields in found
         if kind in ("any", fields["kind"]) and currency in ("any", fields["settlement_currency"])
     ]
 
@@ -118,15 +125,14 @@ def get_order_book(desk: Desk, session: Session, params: Params) -> Fields:
         raise invalid_param("depth", f"value must be one of {', '.join(map(str, DEPTHS))}")
     state = desk.venue.state(name)
     if state is None:
-        raise RpcError(NOT_FOUND, "not_found", {"param": "instrument_name"})
+        raise RpcError(NOT_FOUND, data={"param": "instrument_name"})
     if state not in ("open", "locked", "halted"):
-        raise RpcError(ORDERBOOK_CLOSED, "orderbook_closed")
+        raise RpcError(ORDERBOOK_CLOSED)
     return desk.venue.order_book(name, depth)
 
 
 def auth(desk: Desk, session: Session, params: Params) -> Fields:
-    fields = desk.credentials.login(params)
-    session.logged_in = True
+    session.login, fields = desk.credentials.login(params)
     return fields
 
 
@@ -144,15 +150,18 @@ def disable_heartbeat(desk: Desk, session: Session, params: Params) -> str:
 
 
 def _private(method: Method) -> Method:
-    """The same method, for those who are logged in or bring a token."""
+    """The same method, for those who are logged in or bring a token; an expired one is 13009."""
 
     def checked(desk: Desk, session: Session, params: Params) -> object:
         token = params.optional_text("access_token")
-        if token is not None and not desk.credentials.has_token(token):
-            raise RpcError(UNAUTHORIZED, "unauthorized", {"reason": "invalid_token"})
-        if token is None and not session.logged_in:
-            raise RpcError(AUTHORIZATION_REQUIRED, "authorization_required")
-        session.logged_in = True
+        login = session.login
+        if token is not None and (login is None or login.token != token):
+            login = desk.credentials.of_token(token)
+        elif login is None:
+            raise RpcError(AUTHORIZATION_REQUIRED)
+        if not desk.credentials.is_good(login):
+            raise RpcError(UNAUTHORIZED, data={"reason": "invalid_token"})
+        session.login = login
         return method(desk, session, params)
 
     return checked

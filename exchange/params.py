@@ -1,6 +1,7 @@
 """The named parameters of a request, read by type; what is missing or wrong is -32602."""
 
 from collections.abc import Sequence
+from math import inf
 
 from exchange.errors import invalid_param
 
@@ -10,6 +11,11 @@ _REQUIRED = object()
 class Params:
     def __init__(self, values: dict[str, object]) -> None:
         self._values = values
+        self._read: set[str] = set()
+
+    def unread(self) -> list[str]:
+        """The parameters that nobody asked for."""
+        return sorted(self._values.keys() - self._read)
 
     def text(self, name: str, default: object = _REQUIRED) -> str:
         value = self._value(name, default)
@@ -18,13 +24,20 @@ class Params:
         return value
 
     def optional_text(self, name: str) -> str | None:
-        return None if self._values.get(name) is None else self.text(name)
+        return None if self._value(name, None) is None else self.text(name)
 
     def integer(self, name: str, default: object = _REQUIRED) -> int:
         value = self._value(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise invalid_param(name, "value must be an integer")
         return value
+
+    def number(self, name: str, default: object = _REQUIRED) -> float:
+        """A finite number that is not negative."""
+        value = self._value(name, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+            raise invalid_param(name, "value must be a number, 0 or more")
+        return float(value)
 
     def flag(self, name: str, default: bool) -> bool:
         value = self._value(name, default)
@@ -45,6 +58,7 @@ class Params:
         return values
 
     def _value(self, name: str, default: object) -> object:
+        self._read.add(name)
         value = self._values.get(name, default)
         if value is _REQUIRED:
             raise invalid_param(name, "value required")

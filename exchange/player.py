@@ -14,6 +14,7 @@ import msgspec
 
 from exchange.channels import Channel, notification, parse_channel
 from exchange.config import Config
+from exchange.errors import BAD_REQUEST, RpcError
 from exchange.hub import Hub
 from exchange.numbers import encode
 from exchange.recording import (
@@ -86,6 +87,7 @@ class Player:
         self._last: dict[str, bytes] = {}  # the last message of each channel of state
         self._clock_us = self._contents.first_ms * 1_000
         self._clock_at = time.monotonic()
+        self._is_locked = False
         self._clock_speed = 0.0  # stands still until something is played
         self.played = self.skipped = self.disconnects = 0
 
@@ -105,6 +107,27 @@ class Player:
 
     def set_state(self, instrument: str, state: str) -> None:
         self._states[instrument] = state
+
+    def delisted(self) -> Sequence[Fields]:
+        return []
+
+    def list_next(self) -> str:
+        raise _fixed("list an instrument")
+
+    def delist(self, instrument: str) -> None:
+        raise _fixed("delist an instrument")
+
+    def restart_ids(self) -> None:
+        raise _fixed("restart its ids")
+
+    def lock(self, locked: bool) -> None:
+        self._is_locked = locked
+        channel = "platform_state"
+        self._hub.publish(channel, notification(channel, encode({"maintenance": locked})))
+
+    @property
+    def is_locked(self) -> bool:
+        return self._is_locked
 
     def order_book(self, instrument: str, depth: int) -> Fields:
         book = self._book_of(instrument)
@@ -250,6 +273,10 @@ class Player:
             if book is not None:
                 return book
         return RecordedBook()
+
+
+def _fixed(what: str) -> RpcError:
+    return RpcError(BAD_REQUEST, data=f"a recording cannot {what}; the model can")
 
 
 def _timestamp_ms(data: bytes) -> int | None:

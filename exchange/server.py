@@ -6,126 +6,43 @@ async with Exchange(Config(control=True)) as exchange:
 
 import asyncio
 import time
+from collections import deque
 from contextlib import ExitStack, suppress
+from itertools import count
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 from weakref import WeakSet
 
-from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
-from websockets.exceptions import ConnectionClosed
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from exchange.config import Config
+from exchange.connection import CLOSE_TIMEOUT_S, Connection
+from exchange.faults import Stage, make
 from exchange.hub import Hub
 from exchange.model import Model
+from exchange.params import Params
 from exchange.player import Player
 from exchange.protocol import Protocol
-from exchange.session import Session
+from exchange.scenario import play, read_scenario
+from exchange.trouble import Trouble
 from exchange.truth import Truth
 from exchange.venue import Venue
 
 PATH = "/ws/api/v2"
 MAX_FRAME_BYTES = 1 << 20  # above the venue's own limit of 32 kB, so that it can answer
-CLOSE_HEARTBEAT = 4000
-CLOSE_TIMEOUT_S = 0.5
 END_TIMEOUT_S = 1.0
 
-HEARTBEATS = {
-    kind: f'{{"params":{{"type":"{kind}"}},"method":"heartbeat","jsonrpc":"2.0"}}'.encode()
-    for kind in ("heartbeat", "test_request")
-}
+
+HANDSHAKES_KEPT = 10_000
+CROWDED_STATUS = 429
 
 
-class Connection:
-    """One client. `send` is the seam: every message to a client passes through it."""
+class Handshake(NamedTuple):
+    """A client that knocked: when (monotonic), and whether it was let in (101) or refused."""
 
-    def __init__(
-        self, socket: ServerConnection, hub: Hub, protocol: Protocol, config: Config
-    ) -> None:
-        self._socket = socket
-        self._hub = hub
-        self._protocol = protocol
-        self._session = Session(self, heartbeat_scale=config.heartbeat_scale)
-        self._max_unsent_bytes = config.max_unsent_bytes
-        self._timer: asyncio.TimerHandle | None = None
-        self._closing: asyncio.Task[None] | None = None
-        self._aborted = False
-
-    def send(self, message: bytes) -> None:
-        """Send a text message; never blocks, and gives up a reader that is far too slow."""
-        if self._closing is not None or self._aborted:
-            return
-        broadcast((self._socket,), message, text=True)
-        if self._socket.transport.get_write_buffer_size() > self._max_unsent_bytes:
-            self.abort()  # a closing handshake would have to wait behind all of it
-
-    def notify(self, message: bytes) -> None:
-        self._session.told()
-        self.send(message)
-
-    async def drained(self) -> None:
-        with suppress(ConnectionError):
-            await self._socket.drain()
-
-    def cut(self) -> None:
-        self._socket.transport.close()
-
-    def abort(self) -> None:
-        """End the connection at once; what the peer has not read is lost."""
-        self._aborted = True
-        self._socket.transport.abort()
-
-    async def serve(self) -> None:
-        """Answer requests until the connection ends."""
-        self._hub.connect(self)
-        self._session.heard(time.monotonic())
-        self._arm()
-        try:
-            while True:
-                text = await self._socket.recv(decode=False)
-                self._session.heard(time.monotonic())
-                for message in self._protocol.answer(self._session, text):
-                    self.send(message.encode())
-                if self._session.ends:
-                    self.cut()
-                self._arm()
-        except ConnectionClosed:
-            return
-        finally:
-            self._hub.disconnect(self)
-            if self._timer is not None:
-                self._timer.cancel()
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        wait_s = max(0.0, self._session.wakes_at - time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(wait_s, self._wake)
-
-    def _wake(self) -> None:
-        for due in self._session.due(time.monotonic()):
-            match due:
-                case "heartbeat" | "test_request":
-                    self.send(HEARTBEATS[due])
-                case "heartbeat close":
-                    self._close(CLOSE_HEARTBEAT, "heartbeat close")
-                    return
-                case "idle close":
-                    self.cut()
-                    return
-        self._arm()
-
-    def _close(self, code: int, reason: str) -> None:
-        """Close with a code; a peer that does not read or answer is cut after CLOSE_TIMEOUT_S."""
-
-        async def close() -> None:
-            try:
-                async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                    await self._socket.close(code, reason)
-            except TimeoutError:
-                self.abort()
-
-        if self._closing is None:
-            self._closing = asyncio.create_task(close())
+    at_s: float
+    status: int
 
 
 class Exchange:
@@ -134,6 +51,8 @@ class Exchange:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.hub = Hub()
+        self.trouble = Trouble()
+        self.handshakes: deque[Handshake] = deque(maxlen=HANDSHAKES_KEPT)
         self.port = 0
         self._stack = ExitStack()
         # websockets' own list leaves out those whose closing handshake hangs.
@@ -151,7 +70,11 @@ class Exchange:
 
     def skip_next(self, channel: str, count: int = 1) -> None:
         """Make the channel's next notifications vanish: a gap."""
-        self.hub.skip(channel, count)
+        self.hub.tamper.mark(channel, "drop", count)
+
+    def fault(self, name: str, /, **params: object) -> object:
+        """Make a fault (faults.py) now; raises RpcError for one that cannot be made."""
+        return make(name, Params(params))(self.stage)
 
     async def run(self) -> None:
         """Wait for the venue to fail; it never ends by itself."""
@@ -162,16 +85,21 @@ class Exchange:
         with self._stack:
             truth = self._stack.enter_context(Truth(self.config.truth))
             self.venue = _venue(self.config, self.hub, truth)
-            protocol = Protocol(self.venue, self.hub, self.config)
+            self.stage = Stage(self.hub, self.venue, self.trouble)
+            self.protocol = Protocol(self.stage, self.config)
+            scenario = read_scenario(self.config.scenario)
+            numbers = count(1)
 
             async def handle(socket: ServerConnection) -> None:
                 self._sockets.add(socket)
-                await Connection(socket, self.hub, protocol, self.config).serve()
+                number = next(numbers)
+                await Connection(socket, self.hub, self.protocol, self.config, number).serve()
 
             self._server = await serve(
                 handle,
                 self.config.host,
                 self.config.port,
+                process_request=self._greet,
                 max_size=MAX_FRAME_BYTES,
                 ping_interval=None,  # liveness is the JSON heartbeat's business here
                 close_timeout=CLOSE_TIMEOUT_S,
@@ -179,6 +107,7 @@ class Exchange:
             self._stack = self._stack.pop_all()  # nothing failed: what is open stays open
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         self._running = asyncio.create_task(self.venue.run(), name="venue")
+        self._playing = asyncio.create_task(play(scenario, self.stage), name="scenario")
         return self
 
     async def __aexit__(
@@ -189,9 +118,10 @@ class Exchange:
     ) -> None:
         assert self._running is not None
         assert self._server is not None
-        self._running.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._running
+        for task in (self._playing, self._running):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
         self._server.close()
         # wait_closed() would wait for peers that do not read; they are not worth waiting for.
         await asyncio.wait([asyncio.create_task(self._server.wait_closed())], timeout=END_TIMEOUT_S)
@@ -199,6 +129,14 @@ class Exchange:
             socket.transport.abort()
         await self._server.wait_closed()
         self._stack.close()
+
+    def _greet(self, socket: ServerConnection, request: Request) -> Response | None:
+        """Refuse a handshake if that was ordered, or if there are too many connections."""
+        status = self.trouble.of_handshake()
+        if status is None and len(self.hub.connections) >= self.config.max_connections:
+            status = CROWDED_STATUS
+        self.handshakes.append(Handshake(time.monotonic(), status or 101))
+        return None if status is None else socket.respond(status, f"simulated {status}\n")
 
 
 def _venue(config: Config, hub: Hub, truth: Truth) -> Venue:

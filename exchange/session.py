@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from exchange.auth import Login
+from exchange.credits import Credits
 from exchange.hub import Subscriber
 
 HEARTBEAT_GRACE_S = 10.0  # an unanswered test_request closes the connection after this
@@ -15,8 +17,10 @@ Due = Literal["heartbeat", "test_request", "heartbeat close", "idle close"]
 @dataclass(slots=True, eq=False)
 class Session:
     subscriber: Subscriber
+    number: int = 0  # of the connection, from 1
     heartbeat_scale: float = 1.0
-    logged_in: bool = False
+    login: Login | None = None  # the last one, expired or not
+    credits: Credits = field(default_factory=Credits)
     channels: dict[str, None] = field(default_factory=dict)
     ends: bool = False  # the connection is to be cut after the reply
     openings: list[str] = field(default_factory=list)  # to be sent right after the reply

@@ -20,6 +20,25 @@ class Venue(Protocol):
     def state(self, instrument: str) -> str | None:
         """`open`, `halted`, …; None for an instrument that the venue does not have."""
 
+    def delisted(self) -> Sequence[Fields]:
+        """Metadata of the instruments that were listed once."""
+
+    def list_next(self) -> str:
+        """List one more instrument; returns its name."""
+
+    def delist(self, instrument: str) -> None:
+        """Close an instrument of the venue for good."""
+
+    def lock(self, locked: bool) -> None:
+        """Begin or end maintenance."""
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether there is maintenance."""
+
+    def restart_ids(self) -> None:
+        """Number all books anew, lower than before, each with a snapshot."""
+
     def set_state(self, instrument: str, state: str) -> None:
         """Halt, close or open an instrument that the venue has."""
 

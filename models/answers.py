@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Status = Literal["live", "stale", "resyncing", "gap", "recovering", "waiting"]
+Status = Literal["retired", "live", "stale", "resyncing", "gap", "recovering", "waiting"]
 WindowStatus = Literal["complete", "partial", "stale", "reconnect", "gap"]
 Name = Annotated[str, Field(pattern=r"^[A-Z0-9_.-]{1,40}$")]
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -50,17 +50,23 @@ class InstrumentsMeta(Meta):
     """With the window lengths that there are."""
 
     lengths_ms: list[Milliseconds]
+    hopping: list[str]
+    """Windows that overlap, as `length` takes them: `10s/1s` are ten seconds, every second."""
 
 
 class WindowsMeta(Meta):
     """With the span that was asked for: from ≤ start < to."""
 
     length_ms: Milliseconds
+    hop_ms: Milliseconds
+    """From the start of one window to that of the next; less than the length if they overlap."""
     from_ms: Milliseconds
     to_ms: Milliseconds
     limit: Count
     has_earlier: bool
     """Whether windows of the span were left off at its beginning, because of the limit."""
+    next_cursor: str | None
+    """Give it as `cursor` for the windows before these; null if there are none in the span."""
 
 
 class InstrumentRow(Answer):
@@ -78,6 +84,40 @@ class InstrumentRow(Answer):
     """The worker that ingests it."""
     partition: Count
     gaps: Count
+    refused: Count
+
+
+class QualityMeta(Meta):
+    """With how many instruments have which status."""
+
+    statuses: dict[Status, Count]
+
+
+class QualityRow(Answer):
+    """How far an instrument's numbers can be trusted; the counts are since its state began."""
+
+    instrument: Name
+    channel: str
+    status: Status
+    age_ms: Milliseconds | None
+    change_id: int | None
+    venue_ts_ms: Milliseconds | None
+    clock_ms: Milliseconds | None
+    """Event time: up to here everything is included."""
+    worker: str
+    """The worker that ingests it."""
+    partition: Count
+    simulated: bool
+    window_status: WindowStatus | None
+    """Of the last closed window of the shortest length."""
+    instrument_state: str | None
+    platform_state: Literal["open", "locked", "maintenance"] | None
+    gaps: Count
+    quotes_agreed: Count
+    quotes_unmatched: Count
+    audit_failures: Count
+    silences: Count
+    off_tick: Count
     refused: Count
 
 
@@ -117,7 +157,14 @@ class ImbalanceRow(Answer):
     mark_price: float | None
     index_price: float | None
     funding_8h: float | None
+    """The funding of the last 8 hours."""
     open_interest_usd: Amount | None
+    current_funding: float | None
+    """The funding rate of now, as a fraction for 8 hours."""
+    instrument_state: str | None
+    """The venue's word: open, locked, halted, settlement, closed, …; null until it has said one."""
+    platform_state: Literal["open", "locked", "maintenance"] | None
+    """What the venue has announced of itself in this session; null if nothing."""
 
     window_end_ms: Milliseconds | None
     """End of the last closed window, whose flow follows."""
@@ -129,7 +176,31 @@ class ImbalanceRow(Answer):
     window_status: WindowStatus | None
 
     gaps: Count
+    """Breaks of the book, of any kind."""
+    quotes_agreed: Count
+    """Quotes and tickers whose best bid and ask, price and size, were a top of the rebuilt book."""
+    quotes_unmatched: Count
+    """Those that were none: most are of moments between two messages of the book."""
+    audit_failures: Count
+    """Books that were given up because the venue's quotes had contradicted them for long."""
+    silences: Count
+    """Times that nothing came for longer than the instrument's own quiet explains."""
+    off_tick: Count
+    """Level changes at a price that is no multiple of the tick that the venue has listed."""
     refused: Count
+    """Messages about it that were refused."""
+
+
+class GroupedBook(Answer):
+    """The venue's own view of a book: from its channel of grouped levels, for display only."""
+
+    channel: str
+    sequence_checked: Literal[False]
+    """A message of this channel that was lost cannot be noticed: no measure is made of it."""
+    change_id: int
+    venue_ts_ms: Milliseconds
+    bids: list[tuple[Amount, Amount]]
+    asks: list[tuple[Amount, Amount]]
 
 
 class Book(Answer):
@@ -142,6 +213,8 @@ class Book(Answer):
     bid_levels: Count | None
     """Levels that the whole side has."""
     ask_levels: Count | None
+    grouped: GroupedBook | None
+    """Null unless a grouped book is among the channels that are ingested."""
 
 
 class Window(Answer):
@@ -150,6 +223,8 @@ class Window(Answer):
     instrument: Name
     channel: str
     length_ms: Milliseconds
+    hop_ms: Milliseconds | None = None
+    """Only of windows that overlap: one begins every hop."""
     start_ms: Milliseconds
     end_ms: Milliseconds
     observations: Count
@@ -193,10 +268,16 @@ class Window(Answer):
     ofi_levels_usd: list[float] | None
     ofi_normalised: list[float] | None
     ofi_integrated: float | None
+    ofi_weights: list[float] | None
+    """Of the levels in ofi_integrated."""
+    ofi_weights_windows: Count | None
+    """Windows that the weights were fitted on; 0: they are equal."""
     buy_usd: Amount
     sell_usd: Amount
     trade_flow_usd: float
     trade_flow_ratio: Ratio | None
+    liquidation_usd: Amount
+    block_usd: Amount
     mark_price: float | None
     index_price: float | None
     funding_8h: float | None
@@ -205,6 +286,10 @@ class Window(Answer):
     coverage: Share
     gaps: Count
     reconnects: Count
+    trade_gaps: Count
+    """Breaks in the numbers of the venue's trades."""
+    missed_trades: Count
+    """Trades that these breaks have left out."""
     late_trades: Count
 
 
@@ -221,10 +306,52 @@ class Envelope(Answer, Generic[Data, MetaOfData]):
 
 
 InstrumentsAnswer = Envelope[list[InstrumentRow], InstrumentsMeta]
+QualityAnswer = Envelope[list[QualityRow], QualityMeta]
 ImbalancesAnswer = Envelope[list[ImbalanceRow], Meta]
 ImbalanceAnswer = Envelope[ImbalanceRow, Meta]
 BookAnswer = Envelope[Book, Meta]
 WindowsAnswer = Envelope[list[Window], WindowsMeta]
+
+
+class StreamEvent(Answer):
+    """What every event of /v1/stream and /v1/ws has."""
+
+    as_of_ms: Milliseconds
+    """When it was made: the rows' ages are of this moment."""
+    worker: str
+    """The worker that answers."""
+
+
+class StatesEvent(StreamEvent):
+    """Current states that are new to the client."""
+
+    type: Literal["states"]
+    whole: bool
+    """Whether these are all that there are: what else the client has is void."""
+    states: list[ImbalanceRow]
+    gone: list[Name]
+    """Instruments that are not ingested any more."""
+
+
+class WindowsEvent(StreamEvent):
+    """Windows that have closed."""
+
+    type: Literal["windows"]
+    windows: list[Window]
+
+
+class HeartbeatEvent(StreamEvent):
+    """Nothing was sent for a second."""
+
+    type: Literal["heartbeat"]
+
+
+class EndEvent(StreamEvent):
+    """The last event: the server closes the connection."""
+
+    type: Literal["end"]
+    reason: str
+    detail: str
 
 
 class Live(Answer):
@@ -238,7 +365,10 @@ class Ready(Answer):
     """The worker does its work."""
 
     worker: str
+    status: Literal["ready", "degraded", "recovering"]
+    """`degraded`: it does its work, but not with all that is wanted; /startupz only: recovering."""
     reasons: list[str]
+    """Why it is not simply ready."""
     details: dict[str, Any]
 
 

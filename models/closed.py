@@ -10,6 +10,8 @@ class ClosedWindow(msgspec.Struct, array_like=True, gc=False):
 
     instrument: str
     length_ms: int
+    hop_ms: int
+    """Time between the starts of two; the length, unless windows overlap."""
     start_ms: int
     value: bytes
     """The record of the topic `windows`."""

@@ -67,7 +67,19 @@ class Tick(msgspec.Struct, frozen=True, array_like=True, tag="t"):
     """Time since anything at all arrived on the session's socket."""
 
 
-Item = Notification | Connected | Disconnected | GapFound | Tick
+class Described(msgspec.Struct, frozen=True, array_like=True, tag="i"):
+    """What the venue's list of instruments says of this one, as far as it matters."""
+
+    received_ns: int
+    linear: bool | None = None
+    """Whether amounts are in the base coin, not in USD; None where the list does not say."""
+    tick_sizes: list[tuple[float, float]] = []
+    """(price, tick): the tick above that price, from 0 up; empty where the list does not say."""
+    price_index: str = ""
+    """The index whose lock stops this instrument: `btc_usd`."""
+
+
+Item = Notification | Connected | Disconnected | GapFound | Tick | Described
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):

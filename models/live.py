@@ -11,7 +11,8 @@ class LiveState(msgspec.Struct, kw_only=True):
     instrument: str
     channel: str
     status: str
-    """`live`, `stale`, `gap`, `resyncing`, `waiting` as the feed says; a view adds the age."""
+    """`live`, `stale`, `gap`, `resyncing`, `waiting`, `retired` as the feed says; a view adds the
+    age. Of a retired instrument, which the venue has closed or delisted, there are no numbers."""
     simulated: bool
     worker: str
     """The worker that ingests it."""
@@ -43,6 +44,12 @@ class LiveState(msgspec.Struct, kw_only=True):
     index_price: float | None = None
     funding_8h: float | None = None
     open_interest_usd: float | None = None
+    current_funding: float | None = None
+    """The funding rate of now, for 8 hours; `funding_8h` is that of the last 8 hours."""
+    instrument_state: str | None = None
+    """The venue's word: `open`, `halted`, `closed`, …; None until it has said one."""
+    platform_state: str | None = None
+    """`open`, `locked`, `maintenance`; None if nothing was announced in this session."""
 
     window_end_ms: int | None = None
     """End of the last closed window of the shortest length, whose flow follows."""
@@ -54,6 +61,16 @@ class LiveState(msgspec.Struct, kw_only=True):
 
     gaps: int = 0
     """Breaks of the book since this state began, of any kind."""
+    quotes_agreed: int = 0
+    """Quotes and tickers whose best bid and ask were a top of the rebuilt book."""
+    quotes_unmatched: int = 0
+    """Those that were none; most are of moments between two messages of the book."""
+    audit_failures: int = 0
+    """Books that were given up because the venue's quotes had contradicted them for long."""
+    silences: int = 0
+    """Times that nothing came for longer than the instrument's own quiet explains."""
+    off_tick: int = 0
+    """Level changes at a price that is no multiple of the tick that the venue has listed."""
     refused: int = 0
     """Messages about this instrument that were refused."""
 

@@ -5,7 +5,7 @@ It is kept until one of these levels changes: most changes of a deep book are fu
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from orderbook.events import Level
 
@@ -13,22 +13,22 @@ LEVELS: Final = (1, 5, 10)
 """The counts of best levels that are measured; the last is how many a front has."""
 
 
-class Front(NamedTuple):
+class Front:
     """At most ten levels, best first; a side with fewer has all of them here."""
 
-    levels: list[Level]
-    sizes: list[int]
-    """Summed sizes of the best 1, 5 and 10 levels."""
-    values: list[int]
-    """The same of size × price: the USD of a linear instrument."""
+    __slots__ = ("_values", "levels", "sizes")
 
+    def __init__(self, levels: list[Level]) -> None:
+        self.levels = levels
+        sizes = [size for _, size in levels]
+        self.sizes = [sum(sizes[:count]) for count in LEVELS]
+        """Summed sizes of the best 1, 5 and 10 levels."""
+        self._values: list[int] | None = None
 
-def front_of(levels: list[Level]) -> Front:
-    """Return the front that consists of these levels."""
-    sizes = [size for _, size in levels]
-    values = [price * size for price, size in levels]
-    return Front(
-        levels,
-        [sum(sizes[:count]) for count in LEVELS],
-        [sum(values[:count]) for count in LEVELS],
-    )
+    @property
+    def values(self) -> list[int]:
+        """The same of size × price: the USD of a linear instrument, which alone asks for it."""
+        if self._values is None:
+            values = [price * size for price, size in self.levels]
+            self._values = [sum(values[:count]) for count in LEVELS]
+        return self._values

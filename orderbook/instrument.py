@@ -7,6 +7,7 @@ it depends on when it is told: the same feed gives the same windows, live, repla
 from __future__ import annotations
 
 from enum import StrEnum
+from operator import add
 from typing import Any, Final
 
 from orderbook import pane as p
@@ -15,8 +16,10 @@ from orderbook.events import Change, Ticker, Trade
 from orderbook.flow import add_side_flow
 from orderbook.front import Front
 from orderbook.imbalance import Snapshot, imbalance_ratio, measure
+from orderbook.numbering import Numbering
 from orderbook.pane import Pane
 from orderbook.side import ASK, BID, Side
+from orderbook.span import Span
 from orderbook.timeline import Carried, Timeline
 from orderbook.units import from_record, to_record
 from orderbook.window import Value, window_record
@@ -53,13 +56,11 @@ class Refused(ValueError):
 class Instrument:
     """Book, clock and windows of one instrument.
 
-    `linear`: sizes are in the base coin, not USD. `lengths_ms`: the windows to publish, in ms.
+    `linear`: sizes are in the base coin, not USD. `spans`: the windows to publish.
     `grace_ms`: event time that a window waits for its trades.
     """
 
-    def __init__(
-        self, name: str, *, linear: bool, lengths_ms: tuple[int, ...], grace_ms: int
-    ) -> None:
+    def __init__(self, name: str, *, linear: bool, spans: tuple[Span, ...], grace_ms: int) -> None:
         self.name = name
         self.linear = linear
         self.channel = ""
@@ -73,14 +74,16 @@ class Instrument:
         self.known_ns = 0
         """When that was, by the receiver's clock; it only says how much time has passed since."""
         self.received_ns = 0
-        self.trade_sequence: int | None = None
         self.ticker: Ticker | None = None
         """With the greatest timestamp; before the first snapshot, the last to arrive."""
-        self._timeline = Timeline(lengths_ms=lengths_ms, grace_ms=grace_ms, linear=linear)
+        self._timeline = Timeline(spans=spans, grace_ms=grace_ms, linear=linear)
+        self._numbering = Numbering()
         self._waiting_flags = 0
         """Why a snapshot is waited for; a gap may have been followed by a disconnect."""
         self._before: tuple[Front, Front] | None = None
         """The fronts of bids and asks after the last observation; None after a break."""
+        self._observed: tuple[tuple[Front, Front] | None, list[int]] = None, []
+        """Memo of `_event_terms()`: most observations leave both fronts as they were."""
         self._state: Snapshot | None = None
         """Memo of `state()`."""
 
@@ -93,7 +96,6 @@ class Instrument:
     def connect(self) -> None:
         """A session begins; the book is not known until its snapshot."""
         self._break(Status.RECONNECT)
-        self.trade_sequence = None
         self.known_ms = None  # any time may have passed
 
     def disconnect(self) -> None:
@@ -148,19 +150,20 @@ class Instrument:
         return windows, None
 
     def trades(self, trades: list[Trade]) -> None:
-        """Trades of one notification; those that were seen in this session already are ignored.
+        """Trades of one notification; those that were seen already are ignored.
 
         Raises Refused, and takes none, if a time stamp of one cannot be.
         """
         for trade in trades:
             self._check_time(trade.timestamp_ms, self._known_or_clock())
-        for trade in trades:
-            if trade.sequence is not None:
-                if self.trade_sequence is not None and trade.sequence <= self.trade_sequence:
-                    continue
-                self.trade_sequence = trade.sequence
-            if self._timeline.is_started:
-                self._timeline.add_trade(trade)
+        for trade, missing in self._numbering.sort(trades):
+            if not self._timeline.is_started:
+                continue
+            if missing:
+                counts = self._pane().counts
+                counts[p.COUNT_TRADE_GAPS] += 1
+                counts[p.COUNT_MISSED_TRADES] += missing
+            self._timeline.add_trade(trade)
 
     def see_ticker(self, ticker: Ticker) -> None:
         """The venue's own figures; raises Refused if their time stamp cannot be."""
@@ -264,12 +267,21 @@ class Instrument:
         self._before = after
         if bids.levels and asks.levels:
             counts[p.COUNT_MEASURED] += 1
-            events = pane.events
-            for place, (bid_size, ask_size) in enumerate(zip(bids.sizes, asks.sizes, strict=True)):
-                events[place] += imbalance_ratio(bid_size, ask_size)
-            for side in after:
-                events[p.EVENT_DEPTH_USD] += (side.values if self.linear else side.sizes)[-1]
+            pane.events = list(map(add, pane.events, self._event_terms(after)))
             pane.see_mid(bids.levels[0][0] + asks.levels[0][0])
+
+    def _event_terms(self, fronts: tuple[Front, Front]) -> list[int]:
+        """Return what an observation of these fronts adds to the sums over observations."""
+        bids, asks = fronts
+        known, terms = self._observed
+        if known is None or known[0] is not bids or known[1] is not asks:
+            terms = [
+                imbalance_ratio(bid_size, ask_size)
+                for bid_size, ask_size in zip(bids.sizes, asks.sizes, strict=True)
+            ]
+            terms.append(sum((side.values if self.linear else side.sizes)[-1] for side in fronts))
+            self._observed = fronts, terms
+        return terms
 
     # Recovery
 
@@ -287,7 +299,7 @@ class Instrument:
             self.is_stale,
             self.clock_ms,
             [self.known_ms, self.known_ns, self.received_ns],
-            self.trade_sequence,
+            self._numbering.last,
             self.ticker,
             self._waiting_flags,
             self._before is not None,
@@ -298,7 +310,8 @@ class Instrument:
         """Take the state of a record; raise ValueError if it breaks an invariant."""
         self.channel, book, status, self.is_stale, self.clock_ms, known = record[:6]
         self.known_ms, self.known_ns, self.received_ns = known
-        self.trade_sequence, ticker, self._waiting_flags, follows, timeline = record[6:]
+        trade, ticker, self._waiting_flags, follows, timeline = record[6:]
+        self._numbering.last = None if trade is None else (trade[0], trade[1])
         self.status = Status(status)
         self.ticker = None if ticker is None else Ticker(*ticker)
         self.book.change_id, self.book.timestamp_ms, *sides = book

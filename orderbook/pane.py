@@ -27,7 +27,8 @@ COUNT_OBSERVATIONS, COUNT_TRADES, COUNT_BLOCK_TRADES, COUNT_LIQUIDATIONS = range
 COUNT_GAPS, COUNT_RECONNECTS, COUNT_LATE_TRADES = range(4, 7)
 COUNT_MEASURED: Final = 7
 """Observations after which the book was live and two-sided."""
-COUNTS: Final = 8
+COUNT_TRADE_GAPS, COUNT_MISSED_TRADES = range(8, 10)
+COUNTS: Final = 10
 
 TIME_VALID: Final = 0
 TIME_SPREAD: Final = 1
@@ -41,7 +42,8 @@ EVENT_DEPTH_USD: Final = len(LEVELS)
 """After the sums of the imbalances: the USD of both sides within the flow's levels."""
 EVENTS: Final = len(LEVELS) + 1
 
-BUY_USD, SELL_USD = range(2)
+BUY_USD, SELL_USD, BLOCK_USD, LIQUIDATION_USD = range(4)
+TRADED: Final = 4
 
 
 def time_terms(state: Snapshot) -> list[int]:
@@ -90,7 +92,7 @@ class Pane:
         self.times = [0] * TIMES
         self.events = [0] * EVENTS
         self.flow = [0] * FLOW_LEVELS
-        self.traded = [0, 0]
+        self.traded = [0] * TRADED
         self.ticker: Ticker | None = None
         """The ticker with the greatest timestamp before the end that is known."""
 
@@ -113,13 +115,16 @@ class Pane:
 
     def add_trade(self, trade: Trade, *, linear: bool) -> None:
         """Count a trade; a block trade is no order flow, and counted apart."""
+        usd = trade.price * trade.size if linear else trade.size
         if trade.is_block:
             self.counts[COUNT_BLOCK_TRADES] += 1
+            self.traded[BLOCK_USD] += usd
             return
         self.counts[COUNT_TRADES] += 1
-        self.counts[COUNT_LIQUIDATIONS] += trade.is_liquidation
-        usd = trade.price * trade.size if linear else trade.size
         self.traded[BUY_USD if trade.is_buy else SELL_USD] += usd
+        if trade.is_liquidation:
+            self.counts[COUNT_LIQUIDATIONS] += 1
+            self.traded[LIQUIDATION_USD] += usd
 
     def see_ticker(self, ticker: Ticker) -> None:
         """Keep a ticker if it is the latest."""
@@ -169,7 +174,7 @@ class Pane:
         if mids:
             *opened, pane.high, pane.low = from_record(mids, 2 + has_open)
             pane.open_mid = opened[0] if opened else None
-        counts = (COUNTS, TIMES, EVENTS, FLOW_LEVELS, 2)
+        counts = (COUNTS, TIMES, EVENTS, FLOW_LEVELS, TRADED)
         pane.counts, pane.times, pane.events, pane.flow, pane.traded = (
             from_record(part, count) for part, count in zip(sums, counts, strict=True)
         )

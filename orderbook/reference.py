@@ -2,8 +2,9 @@
 
 It exists to be compared with. It shares no code with the product, keeps everything in memory, and
 computes each window by itself, by summing over its definition in `docs/measures.md`: nothing is
-carried from one window to the next, nothing is merged. All arithmetic is exact: an operation on
-decimals that would have to round raises, and a quotient is a fraction.
+merged, and nothing is carried from one window to the next but the weights of the levels. All
+arithmetic is exact, except for those weights: an operation on decimals that would have to round
+raises, and a quotient is a fraction.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ from orderbook.reference_measures import (
     spread_bp,
     weighted_mid,
 )
+from orderbook.reference_spans import is_published, late_trades, starts_of
+from orderbook.reference_weights import Weighing
 
 __all__ = ["from_recording", "history_of", "published", "reference_windows"]
 
 GRACE_MS: Final = 250
 EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero])
 FLOW: Final = ("ofi_usd", "ofi_levels_usd", "ofi_normalised", "ofi_integrated")
+WEIGHTS: Final = ("ofi_weights", "ofi_weights_windows")
 CONTEXT: Final = ("mark_price", "index_price", "funding_8h", "open_interest_usd")
 STATUSES: Final = ("gap", "reconnect", "stale")
 """What can touch a window, the worst first."""
@@ -49,21 +53,26 @@ def reference_windows(
     instrument: str,
     channel: str,
     lengths_ms: Iterable[int],
+    hopping: Iterable[tuple[int, int]] = (),
     grace_ms: int = GRACE_MS,
 ) -> list[Window]:
-    """Return every window that the feed closes, by end and then by length."""
+    """Return every window that the feed closes, by end, then by length and hop.
+
+    `lengths_ms`: of the windows that do not overlap. `hopping`: lengths and hops of those that do.
+    """
     history = history_of(items, instrument=instrument, channel=channel)
-    windows: list[Window] = []
+    windows: list[tuple[int, int, int, Window]] = []
     with localcontext(EXACT):
-        for length_ms in sorted(set(lengths_ms)):
-            starts = list(_starts(history, length_ms))
-            late = _late_trades(history, starts, length_ms, grace_ms)
-            windows.extend(
-                _Window(history, start, length_ms, grace_ms, late[start]).record()
-                for start in starts
-                if _is_published(history.clock_ms, start + length_ms, grace_ms)
-            )
-    return sorted(windows, key=lambda window: (window["end_ms"], window["length_ms"]))
+        for length_ms, hop_ms in sorted({*hopping, *((length, length) for length in lengths_ms)}):
+            starts = list(starts_of(history, length_ms, hop_ms))
+            late = late_trades(history, starts, length_ms, grace_ms)
+            weighing = Weighing(length_ms)
+            for start in starts:
+                if is_published(history.clock_ms, start + length_ms, grace_ms):
+                    window = _Window(history, start, length_ms, hop_ms, grace_ms, late[start])
+                    record = window.record(weighing)
+                    windows.append((start + length_ms, length_ms, hop_ms, record))
+    return [record for *_, record in sorted(windows, key=lambda window: window[:3])]
 
 
 def published(window: Window) -> dict[str, int | str | float | list[float] | None]:
@@ -84,10 +93,17 @@ class _Window:
     """One window and all of history; each method is one group of fields."""
 
     def __init__(
-        self, history: History, start_ms: int, length_ms: int, grace_ms: int, late_trades: int
+        self,
+        history: History,
+        start_ms: int,
+        length_ms: int,
+        hop_ms: int,
+        grace_ms: int,
+        late_trades: int,
     ) -> None:
         self.history = history
         self.start, self.end, self.length = start_ms, start_ms + length_ms, length_ms
+        self.hop = hop_ms
         self.grace = grace_ms
         self.late_trades = late_trades
         self.observations = _within(history.observations, self.start, self.end)
@@ -99,16 +115,18 @@ class _Window:
             trade
             for arrival, trade in history.trades
             if self.start <= trade.timestamp_ms < self.end
-            and not _is_published(arrival, self.end, grace_ms)
+            and not is_published(arrival, self.end, grace_ms)
         ]
         self.flow_trades = [trade for trade in self.trades if not trade.is_block]
 
-    def record(self) -> Window:
-        """Return all fields in their order."""
+    def record(self, weighing: Weighing) -> Window:
+        """Return all fields in their order; let the weights learn from the window."""
+        flow, quality = self._order_flow(), self._quality()
         return {
             "instrument": self.history.instrument,
             "channel": self.history.channel,
             "length_ms": self.length,
+            **({} if self.hop == self.length else {"hop_ms": self.hop}),
             "start_ms": self.start,
             "end_ms": self.end,
             "observations": len(self.observations),
@@ -118,10 +136,11 @@ class _Window:
             **self._prices(),
             **self._imbalances(),
             **self._depths(),
-            **self._order_flow(),
+            **flow,
+            **self._weights(weighing, flow["ofi_normalised"], quality["status"]),
             **self._trade_flow(),
             **self._context(),
-            **self._quality(),
+            **quality,
         }
 
     def _state_before(self, time_ms: int) -> State | None:
@@ -191,29 +210,42 @@ class _Window:
             )
             depth = Fraction(both) / (2 * len(two_sided)) / LEVELS
             normalised = [flow / depth for flow in ofi]
-        integrated = None if normalised is None else sum(normalised, Fraction(0)) / LEVELS
-        return dict(zip(FLOW, (ofi[0], ofi, normalised, integrated), strict=True))
+        return dict(zip(FLOW, (ofi[0], ofi, normalised, None), strict=True))
+
+    def _weights(self, weighing: Weighing, normalised: Value, status: Value) -> Window:
+        weighing.begin(self.start)
+        if not isinstance(normalised, list):
+            return dict.fromkeys(WEIGHTS)
+        weights, windows = weighing.weights, weighing.windows
+        weighted = (weight * flow for weight, flow in zip(weights, normalised, strict=True))
+        integrated = sum(weighted, Fraction(0)) / sum(map(abs, weights))
+        if status == "complete":
+            weighing.learn(self.start, normalised)
+        fields = (weights, windows)
+        return {"ofi_integrated": integrated, **dict(zip(WEIGHTS, fields, strict=True))}
 
     def _trade_flow(self) -> Window:
-        buy = sum((self._usd(trade) for trade in self.flow_trades if trade.is_buy), Fraction(0))
-        sell = sum(
-            (self._usd(trade) for trade in self.flow_trades if not trade.is_buy), Fraction(0)
-        )
+        buy = self._usd(trade for trade in self.flow_trades if trade.is_buy)
+        sell = self._usd(trade for trade in self.flow_trades if not trade.is_buy)
         return {
             "buy_usd": buy,
             "sell_usd": sell,
             "trade_flow_usd": buy - sell,
             "trade_flow_ratio": (buy - sell) / (buy + sell) if self.flow_trades else None,
+            "liquidation_usd": self._usd(t for t in self.flow_trades if t.is_liquidation),
+            "block_usd": self._usd(trade for trade in self.trades if trade.is_block),
         }
 
-    def _usd(self, trade: Trade) -> Fraction:
-        return Fraction(trade.amount * trade.price if self.history.linear else trade.amount)
+    def _usd(self, trades: Iterable[Trade]) -> Fraction:
+        linear = self.history.linear
+        amounts = (trade.amount * trade.price if linear else trade.amount for trade in trades)
+        return Fraction(sum(amounts, Decimal(0)))
 
     def _context(self) -> Window:
         """Of several tickers with the greatest timestamp, the last to arrive counts."""
         latest: Ticker | None = None
         for arrival, ticker in self.history.tickers:
-            known = ticker.timestamp_ms < self.end and not _is_published(
+            known = ticker.timestamp_ms < self.end and not is_published(
                 arrival, self.end, self.grace
             )
             if known and (latest is None or ticker.timestamp_ms >= latest.timestamp_ms):
@@ -233,44 +265,19 @@ class _Window:
         )
         kinds = {mark.kind for mark in marks if mark.touches(self.start, self.end)}
         otherwise = "complete" if self.valid_ms == self.length else "partial"
+        missed = [
+            count for time_ms, count in self.history.trade_gaps if self.start <= time_ms < self.end
+        ]
         touched = (kind for kind in STATUSES if kind in kinds)
         return {
             "status": next(touched, otherwise),
             "coverage": Fraction(self.valid_ms, self.length),
             "gaps": happened["gap"],
             "reconnects": happened["reconnect"],
+            "trade_gaps": len(missed),
+            "missed_trades": sum(missed),
             "late_trades": self.late_trades,
         }
-
-
-def _starts(history: History, length_ms: int) -> Iterator[int]:
-    """Yield the start of each window that has begun, but of none wholly inside a clock's jump."""
-    if history.first_snapshot_ms is None or history.clock_ms is None:
-        return
-    start = history.first_snapshot_ms // length_ms * length_ms
-    while start <= history.clock_ms:
-        for before, after in history.jumps:
-            if start > before and start + length_ms <= after:
-                start = after // length_ms * length_ms
-        yield start
-        start += length_ms
-
-
-def _late_trades(
-    history: History, starts: list[int], length_ms: int, grace_ms: int
-) -> Counter[int]:
-    """Return the late trades per window: those from before the oldest one open on arrival."""
-    late: Counter[int] = Counter()
-    for arrival, trade in history.trades:
-        oldest = next(
-            start for start in starts if not _is_published(arrival, start + length_ms, grace_ms)
-        )
-        late[oldest] += trade.timestamp_ms < oldest
-    return late
-
-
-def _is_published(clock_ms: int | None, end_ms: int, grace_ms: int) -> bool:
-    return clock_ms is not None and clock_ms >= end_ms + grace_ms
 
 
 def _within(observations: list[Observation], start_ms: int, end_ms: int) -> list[Observation]:

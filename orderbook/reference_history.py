@@ -12,6 +12,7 @@ from typing import Final
 
 from orderbook.reference_book import Side, State, state_of
 from orderbook.reference_feed import BookMessage, Item, Malformed, Ticker, Trade, parse
+from orderbook.reference_silence import Silences
 
 TICK_LAG_MS: Final = 3_000
 """A tick moves the clock to this long before the venue's time, so that late messages still fit."""
@@ -71,6 +72,8 @@ class History:
     marks: list[Mark] = field(default_factory=list)
     trades: list[tuple[int, Trade]] = field(default_factory=list)
     """Each that is not a repetition, with the clock when it arrived."""
+    trade_gaps: list[tuple[int, int]] = field(default_factory=list)
+    """Each hole in the numbers of trades: the clock when it showed, and how many are missing."""
     tickers: list[tuple[int | None, Ticker]] = field(default_factory=list)
     """Each with the clock when it arrived; of those before the first snapshot only the last."""
     jumps: list[tuple[int, int]] = field(default_factory=list)
@@ -78,12 +81,15 @@ class History:
     refused: list[str] = field(default_factory=list)
     _bids: Side = field(init=False)
     _asks: Side = field(init=False)
+    _silences: Silences = field(default_factory=Silences)
     _last_change_id: int | None = None
     _known: tuple[int, int] | None = None
     """The latest venue time told in this session, and the receive time of the last message then."""
     _received_ns: int = 0
     _known_at_ns: int = 0
     _last_trade: int | None = None
+    _last_trade_ms: int = 0
+    """The latest time of a trade with a number."""
 
     @property
     def linear(self) -> bool:
@@ -94,11 +100,12 @@ class History:
         """Write down what one item of the feed says."""
         kind = item[0]
         if kind == "message":
+            self._silences.message()
             self._received_ns = item[1]
             self._message(item[2])
         elif kind == "connected":
+            self._silences.connected()
             self._break("reconnect")
-            self._last_trade = None
             self._known = None
         elif kind == "disconnected":
             self._break("reconnect")
@@ -124,7 +131,7 @@ class History:
             elif content is not None:
                 for trade in content:
                     self._check_time(trade.timestamp_ms, self._known or self._clock_as_known())
-                for trade in content:
+                for trade in sorted(content, key=lambda trade: trade.sequence or 0):
                     self._trade(trade)
         except Malformed as error:
             self.refused.append(str(error))
@@ -146,10 +153,17 @@ class History:
         return None if self.clock_ms is None else (self.clock_ms, self._known_at_ns)
 
     def _trade(self, trade: Trade) -> None:
+        """A number that was passed is a repetition, unless the trade is later: a new numbering."""
         if trade.sequence is not None:
-            if self._last_trade is not None and trade.sequence <= self._last_trade:
+            last, self._last_trade = self._last_trade, trade.sequence
+            is_later = trade.timestamp_ms > self._last_trade_ms
+            if last is not None and trade.sequence <= last and not is_later:
+                self._last_trade = last
                 return
-            self._last_trade = trade.sequence
+            self._last_trade_ms = max(self._last_trade_ms, trade.timestamp_ms)
+            missing = 0 if last is None else trade.sequence - last - 1
+            if missing > 0 and self.clock_ms is not None and self.first_snapshot_ms is not None:
+                self.trade_gaps.append((self.clock_ms, missing))
         if self.clock_ms is not None and self.first_snapshot_ms is not None:
             self.trades.append((self.clock_ms, trade))
 
@@ -198,10 +212,11 @@ class History:
 
     def _tick(self, venue_ms: int, quiet_ms: int) -> None:
         """Silence lasts from the clock before the tick that tells it to the tick that ends it."""
+        is_silent = self._silences.tick(venue_ms)
         self._know(venue_ms)
         before_ms = self.clock_ms
         lasting = [mark for mark in self.marks if mark.kind == "stale" and mark.until_ms is None]
-        if quiet_ms <= MAX_QUIET_MS:
+        if quiet_ms <= MAX_QUIET_MS and not is_silent:
             for mark in lasting:
                 mark.until_ms = before_ms
             self._advance(venue_ms - TICK_LAG_MS)

@@ -11,7 +11,7 @@ from typing import Final
 
 from orderbook.bands import Bands
 from orderbook.events import Level
-from orderbook.front import LEVELS, Front, front_of
+from orderbook.front import LEVELS, Front
 
 BID: Final = -1
 ASK: Final = 1
@@ -70,7 +70,7 @@ class Side:
         """Return the ten best levels and their sums: the same object while they are the same."""
         if self._front is None:
             count = LEVELS[-1]
-            self._front = front_of(self.top(count))
+            self._front = Front(self.top(count))
             self._front_reach = self.keys[count - 1] if len(self.keys) >= count else _ANYWHERE
         return self._front
 

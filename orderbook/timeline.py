@@ -1,8 +1,9 @@
 """The timeline of an instrument: panes as event time passes through them, merged into windows.
 
 Panes follow on each other without a hole, each as long as the greatest common divisor of the
-window lengths. A pane is closed when the clock is past its end by the grace that trades have; from
-then on it is part of the windows it lies in. A long jump of the clock is one pane, not thousands.
+windows' lengths and hops. A pane is closed when the clock is past its end by the grace that trades
+have; from then on it is part of the windows it lies in (orderbook/series.py). A long jump of the
+clock is a few panes, not thousands.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from itertools import pairwise
 from math import gcd
 from typing import Any, Final, NamedTuple
 
-from orderbook import pane as p
 from orderbook.events import Ticker, Trade
 from orderbook.imbalance import Snapshot
 from orderbook.pane import Pane, time_terms
+from orderbook.series import Closed, Series
+from orderbook.span import Span, ordered
 
 MAX_GRACE_MS: Final = 60_000
-MAX_LENGTH_MS: Final = 86_400_000
 MAX_FILL_MS: Final = 3_600_000
 """A jump of the clock beyond this is not filled with windows that hold nothing new."""
 
@@ -34,29 +35,24 @@ class Carried(NamedTuple):
 class Timeline:
     """Open panes and windows; each method that moves time answers the windows this completes.
 
-    `lengths_ms`: the windows to make. `grace_ms`: event time that a window waits for its trades.
-    `linear`: sizes are in the base coin, not USD. Raises ValueError on lengths or a grace that
+    `spans`: the windows to make. `grace_ms`: event time that a window waits for its trades.
+    `linear`: sizes are in the base coin, not USD. Raises ValueError on spans or a grace that
     are out of range.
     """
 
-    def __init__(self, *, lengths_ms: tuple[int, ...], grace_ms: int, linear: bool) -> None:
-        if not lengths_ms or not all(0 < length <= MAX_LENGTH_MS for length in lengths_ms):
-            raise ValueError(f"window lengths must be 1 to {MAX_LENGTH_MS} ms, not {lengths_ms}")
+    def __init__(self, *, spans: tuple[Span, ...], grace_ms: int, linear: bool) -> None:
         if not 0 <= grace_ms <= MAX_GRACE_MS:
             raise ValueError(f"the trade grace must be 0 to {MAX_GRACE_MS} ms, not {grace_ms}")
-        self.lengths_ms = lengths_ms
+        self.spans = ordered(spans)
         self.grace_ms = grace_ms
         self.linear = linear
-        self.pane_ms = gcd(*lengths_ms)
+        self.pane_ms = gcd(*(span.hop_ms for span in self.spans))  # hops divide their lengths
         self._panes: dict[int, Pane] = {}
         """By start: the panes that are not closed; a trade may open one ahead of the clock."""
         self._oldest = 0
         """Start of the first pane that is not closed."""
-        self._windows: dict[int, Pane] = {}
-        """By length: the closed panes of the current window, merged."""
-        self._skips: dict[int, tuple[int, int]] = {}
-        """By length: the end of the window in which the last jump began, and the start of the one
-        in which it ended."""
+        self._series: list[Series] = []
+        """The windows of each span; none before the start."""
         self._ticker: Ticker | None = None
         """The latest ticker of the closed panes."""
 
@@ -64,24 +60,26 @@ class Timeline:
         """Begin: the first windows are those that contain this time."""
         self._oldest = self._start_of(time_ms)
         self._pane(self._oldest).enter(None)
-        for length in self.lengths_ms:
-            self._windows[length] = Pane(self._oldest - self._oldest % length, self._oldest)
+        self._series = [Series(span, linear=self.linear) for span in self.spans]
+        for series in self._series:
+            series.start(self._oldest)
 
     @property
     def is_started(self) -> bool:
         """Whether there are windows yet."""
-        return bool(self._windows)
+        return bool(self._series)
 
     def at(self, clock_ms: int) -> Pane:
         """Return the pane that the clock is in."""
         return self._panes[self._start_of(clock_ms)]
 
-    def advance(self, clock_ms: int, to_ms: int, carried: Carried) -> list[Pane]:
+    def advance(self, clock_ms: int, to_ms: int, carried: Carried) -> list[Closed]:
         """Let time pass, the state lasting over the edges of panes; answer completed windows."""
-        windows: list[Pane] = []
+        windows: list[Closed] = []
         if to_ms - clock_ms > MAX_FILL_MS:
             windows += self._close(clock_ms)
-            self._note_skips(clock_ms, to_ms)
+            for series in self._series:
+                series.note_jump(clock_ms, to_ms)
             edge = self.at(clock_ms).end_ms
             far = self._start_of(to_ms - self.grace_ms)
             if edge < far:
@@ -92,17 +90,11 @@ class Timeline:
         return windows + self._close(to_ms - self.grace_ms)
 
     def add_trade(self, trade: Trade) -> None:
-        """Count a trade in its pane or, once that is closed, in its windows that are still open.
-
-        It is late for a length if its window is not open any more.
-        """
+        """Count a trade in its pane or, once that is closed, in its windows that are still open."""
         start = self._start_of(trade.timestamp_ms)
         is_closed = start < self._oldest
-        for window in self._windows.values():
-            if trade.timestamp_ms < window.start_ms:
-                window.counts[p.COUNT_LATE_TRADES] += 1
-            elif is_closed:
-                window.add_trade(trade, linear=self.linear)
+        for series in self._series:
+            series.add_trade(trade, is_closed=is_closed)
         if not is_closed:
             self._pane(start).add_trade(trade, linear=self.linear)
 
@@ -138,14 +130,14 @@ class Timeline:
                 pane = self._pane(clock_ms)
                 pane.enter(None if state is None else state.bid + state.ask)
 
-    def _close(self, time_ms: int) -> list[Pane]:
+    def _close(self, time_ms: int) -> list[Closed]:
         """Close the panes that end by a time; answer the windows that this completes."""
-        windows: list[Pane] = []
+        windows: list[Closed] = []
         while self._oldest + self.pane_ms <= time_ms:
             windows += self._merge(self._panes.pop(self._oldest))
         return windows
 
-    def _merge(self, pane: Pane) -> list[Pane]:
+    def _merge(self, pane: Pane) -> list[Closed]:
         self._oldest = pane.end_ms
         known = self._ticker
         if known is not None and (
@@ -153,26 +145,10 @@ class Timeline:
         ):
             pane.ticker = known
         self._ticker = pane.ticker
-        complete: list[Pane] = []
-        for length, window in self._windows.items():
-            if pane.start_ms < window.start_ms:
-                continue  # within a jump that this length has left out
-            window.merge(pane)
-            if window.end_ms % length == 0:
-                complete.append(window)
-                end, resume = self._skips.get(length, (0, 0))
-                start = resume if window.end_ms == end else window.end_ms
-                self._windows[length] = Pane(start, start)
-        return complete
+        closed = (series.merge(pane) for series in self._series)
+        return [window for window in closed if window is not None]
 
-    # Jumps
-
-    def _note_skips(self, clock_ms: int, to_ms: int) -> None:
-        for length in self.lengths_ms:
-            end = clock_ms - clock_ms % length + length
-            self._skips[length] = end, max(end, to_ms - to_ms % length)
-
-    def _leap(self, edge_ms: int, far_ms: int, carried: Carried) -> list[Pane]:
+    def _leap(self, edge_ms: int, far_ms: int, carried: Carried) -> list[Closed]:
         """Pass from one edge of panes to another far away, all of which is closed thereby.
 
         In between lie the edges of the windows where the jump begins and ends, and the few panes
@@ -180,12 +156,13 @@ class Timeline:
         """
         opened = [start for start in self._panes if edge_ms <= start < far_ms]
         edges = {edge_ms, far_ms, *opened, *(start + self.pane_ms for start in opened)}
-        edges.update(edge for skip in self._skips.values() for edge in skip)
+        for series in self._series:
+            edges.update(series.edges(edge_ms, far_ms))
         cuts = sorted(edge for edge in edges if edge_ms <= edge <= far_ms)
         state = carried.state
         terms = time_terms(state) if state is not None else None
         twice_mid = None if state is None else state.bid + state.ask
-        windows: list[Pane] = []
+        windows: list[Closed] = []
         for start, end in pairwise(cuts):
             pane = self._panes.pop(start, None) or Pane(start, end)
             pane.enter(twice_mid)
@@ -204,25 +181,23 @@ class Timeline:
         return [
             self._oldest,
             [pane.to_record() for pane in self._panes.values()],
-            [[length, window.to_record()] for length, window in self._windows.items()],
-            [[length, *skip] for length, skip in self._skips.items()],
+            [series.to_record() for series in self._series],
             self._ticker,
         ]
 
     def restore(self, record: list[Any]) -> None:
         """Take the state of a record; raise ValueError if it is none of these windows."""
-        self._oldest, panes, windows, skips, ticker = record
+        self._oldest, panes, windows, ticker = record
         self._panes = {pane.start_ms: pane for pane in map(Pane.from_record, panes)}
-        self._windows = {length: Pane.from_record(window) for length, window in windows}
-        self._skips = {length: (end, resume) for length, end, resume in skips}
+        self._series = [Series.from_record(series, linear=self.linear) for series in windows]
         self._ticker = None if ticker is None else Ticker(*ticker)
 
     def check(self, clock_ms: int) -> None:
         """Raise ValueError if an invariant is broken, given the time that it is."""
-        if tuple(self._windows) != self.lengths_ms:
-            raise ValueError(f"windows of {list(self._windows)} ms, not of {self.lengths_ms}")
+        spans = tuple(series.span for series in self._series)
+        if spans != self.spans:
+            raise ValueError(f"windows of {spans}, not of {self.spans}")
         if self._start_of(clock_ms) not in self._panes or self._oldest not in self._panes:
             raise ValueError(f"no pane is open at {clock_ms}")
-        for length, window in self._windows.items():
-            if not window.start_ms <= max(window.end_ms, self._oldest) < window.start_ms + length:
-                raise ValueError(f"the window of {length} ms ends at {window.end_ms}")
+        for series in self._series:
+            series.check(self._oldest)

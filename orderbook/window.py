@@ -6,6 +6,8 @@ Every number is one correctly rounded division of integers.
 from __future__ import annotations
 
 from fractions import Fraction
+from operator import mul
+from typing import Final
 
 from orderbook import pane as p
 from orderbook.bands import BANDS_BP
@@ -13,20 +15,37 @@ from orderbook.flow import FLOW_LEVELS
 from orderbook.front import LEVELS
 from orderbook.imbalance import Snapshot, imbalance
 from orderbook.pane import Pane
+from orderbook.series import Closed
 from orderbook.units import RATIO_UNIT, UNIT
+from orderbook.weights import WEIGHT_UNIT, Weights
 
 Value = str | int | float | None | list[float]
 
+FLOW_FIELDS: Final = (
+    "ofi_usd",
+    "ofi_levels_usd",
+    "ofi_normalised",
+    "ofi_integrated",
+    "ofi_weights",
+    "ofi_weights_windows",
+)
 
-def window_record(pane: Pane, *, instrument: str, channel: str, linear: bool) -> dict[str, Value]:
-    """Return the record of a window, given its pane merged over the whole length."""
+
+def window_record(
+    window: Closed, *, instrument: str, channel: str, linear: bool
+) -> dict[str, Value]:
+    """Return the record of a window."""
+    span, pane, weights = window
     usd_unit = UNIT * UNIT if linear else UNIT
-    length = pane.end_ms - pane.start_ms
     counts, valid = pane.counts, pane.times[p.TIME_VALID]
     record: dict[str, Value] = {
         "instrument": instrument,
         "channel": channel,
-        "length_ms": length,
+        "length_ms": span.length_ms,
+    }
+    if span.is_hopping:
+        record["hop_ms"] = span.hop_ms
+    record |= {
         "start_ms": pane.start_ms,
         "end_ms": pane.end_ms,
         "observations": counts[p.COUNT_OBSERVATIONS],
@@ -42,14 +61,18 @@ def window_record(pane: Pane, *, instrument: str, channel: str, linear: bool) ->
     }
     _add_imbalances(record, pane, valid)
     _add_depths(record, pane, valid, usd_unit)
-    _add_flow(record, pane, usd_unit, has_book=valid > 0)
+    _add_flow(record, pane, usd_unit, weights, has_book=valid > 0)
     _add_trades(record, pane, usd_unit)
     _add_context(record, pane, linear)
-    record["status"] = _status(pane, valid == length)
-    record["coverage"] = valid / length
-    record["gaps"] = counts[p.COUNT_GAPS]
-    record["reconnects"] = counts[p.COUNT_RECONNECTS]
-    record["late_trades"] = counts[p.COUNT_LATE_TRADES]
+    record |= {
+        "status": _status(pane, valid == span.length_ms),
+        "coverage": valid / span.length_ms,
+        "gaps": counts[p.COUNT_GAPS],
+        "reconnects": counts[p.COUNT_RECONNECTS],
+        "trade_gaps": counts[p.COUNT_TRADE_GAPS],
+        "missed_trades": counts[p.COUNT_MISSED_TRADES],
+        "late_trades": counts[p.COUNT_LATE_TRADES],
+    }
     return record
 
 
@@ -105,21 +128,24 @@ def _add_depths(record: dict[str, Value], pane: Pane, valid: int, usd_unit: int)
             )
 
 
-def _add_flow(record: dict[str, Value], pane: Pane, usd_unit: int, *, has_book: bool) -> None:
-    depth = pane.events[p.EVENT_DEPTH_USD]
+def _add_flow(
+    record: dict[str, Value], pane: Pane, usd_unit: int, weights: Weights, *, has_book: bool
+) -> None:
+    flow, depth = pane.flow, pane.events[p.EVENT_DEPTH_USD]
     measured = pane.counts[p.COUNT_MEASURED]
+    record |= dict.fromkeys(FLOW_FIELDS)
     if not has_book:
-        record |= dict.fromkeys(("ofi_usd", "ofi_levels_usd", "ofi_normalised", "ofi_integrated"))
         return
-    record["ofi_usd"] = pane.flow[0] / usd_unit
-    record["ofi_levels_usd"] = [flow / usd_unit for flow in pane.flow]
+    record["ofi_usd"] = flow[0] / usd_unit
+    record["ofi_levels_usd"] = [each / usd_unit for each in flow]
     if measured and depth:
         # Q = depth/(2·N·M): one common divisor for all levels keeps their proportions.
         scale = 2 * measured * FLOW_LEVELS
-        record["ofi_normalised"] = [flow * scale / depth for flow in pane.flow]
-        record["ofi_integrated"] = sum(pane.flow) * scale / (depth * FLOW_LEVELS)
-    else:
-        record["ofi_normalised"] = record["ofi_integrated"] = None
+        record["ofi_normalised"] = [each * scale / depth for each in flow]
+        norm = sum(map(abs, weights.levels))
+        record["ofi_integrated"] = sum(map(mul, weights.levels, flow)) * scale / (depth * norm)
+        record["ofi_weights"] = [weight / WEIGHT_UNIT for weight in weights.levels]
+        record["ofi_weights_windows"] = weights.windows
 
 
 def _add_trades(record: dict[str, Value], pane: Pane, usd_unit: int) -> None:
@@ -128,6 +154,8 @@ def _add_trades(record: dict[str, Value], pane: Pane, usd_unit: int) -> None:
     record["sell_usd"] = sell / usd_unit
     record["trade_flow_usd"] = (buy - sell) / usd_unit
     record["trade_flow_ratio"] = (buy - sell) / (buy + sell) if buy + sell else None
+    record["liquidation_usd"] = pane.traded[p.LIQUIDATION_USD] / usd_unit
+    record["block_usd"] = pane.traded[p.BLOCK_USD] / usd_unit
 
 
 def _add_context(record: dict[str, Value], pane: Pane, linear: bool) -> None:

@@ -9,15 +9,16 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from app.commands.progress import reading
+from app.commands.progress import reading, saying_torn
 from app.compute import Tally
 from app.compute import compute as compute_windows
-from app.durations import parse_duration
+from app.durations import parse_duration, parse_span
 from app.errors import UserError
 from app.processor import Rules
 from app.recording import BadRecording, read_recording
 from app.settings import Settings
 from models.window import encode_window
+from orderbook.span import ordered
 
 DEFAULT_GRACE: Final = "250ms"
 
@@ -25,7 +26,7 @@ DEFAULT_GRACE: Final = "250ms"
 def compute(
     recording: Annotated[Path, typer.Argument(help="A recording: plain, .gz or .zst.")],
     length: Annotated[
-        list[str] | None, typer.Option("--length", help="Window length, such as 1s; repeatable.")
+        list[str] | None, typer.Option("--length", help="Windows: 1s, or 10s/1s overlapping.")
     ] = None,
     grace: Annotated[
         str, typer.Option(help="Event time that a window waits for its trades.")
@@ -38,7 +39,8 @@ def compute(
     out = sys.stdout.buffer
     try:
         with reading(recording, console) as on_bytes:
-            for window in compute_windows(read_recording(recording, on_bytes), rules, tally):
+            lines = read_recording(recording, on_bytes, saying_torn(console))
+            for window in compute_windows(lines, rules, tally):
                 out.write(encode_window(window) + b"\n")
         out.flush()
     except BadRecording as error:
@@ -55,9 +57,12 @@ def compute(
 
 def _rules(lengths: list[str], grace: str) -> Rules:
     try:
-        parsed = tuple(sorted({parse_duration(text) for text in lengths}))
+        spans = ordered(parse_span(text) for text in lengths)
+        plain = tuple(span.length_ms for span in spans if not span.is_hopping)
+        hopping = tuple(span for span in spans if span.is_hopping)
         grace_ms = 0 if grace in {"0", "0ms"} else parse_duration(grace)
-        checked = Settings(windows=parsed, trade_grace_ms=grace_ms)
+        # What a worker may not be set to is no window here either.
+        checked = Settings(windows=plain or (1_000,), hopping=hopping, trade_grace_ms=grace_ms)
     except ValueError as error:
         raise UserError(f"--length {' '.join(lengths)}: {error}") from error
-    return Rules(checked.windows, checked.trade_grace_ms, checked.stale_after_ms)
+    return Rules(plain, checked.trade_grace_ms, checked.stale_after_ms, hopping)

@@ -34,15 +34,21 @@ from app.commands.supervisor import Supervisor
 from app.errors import UserError
 from app.kafka import EmbeddedBroker
 from app.kafka.processes import free_port, port_is_free
-from app.settings import Settings
+from app.settings import TESTNET_URL, Settings
 from app.topics import ensure_topics
 
-TESTNET_URL: Final = "wss://test.deribit.com/ws/api/v2"
 ROOT: Final = Path(__file__).resolve().parents[2]
 OF_ONE_PROCESS: Final = frozenset(
-    {"worker_name", "web_port", "client_id", "client_secret", "kafka_port"}
+    {"worker_name", "web_port", "client_id", "client_secret", "client_secret_file", "kafka_port"}
 )
 """Settings that the processes of a stack do not share."""
+ALL_CHANNELS: Final = (
+    *Settings.model_fields["channels"].default,
+    "quote",
+    "perpetual",
+    "book.none.10",
+)
+"""Of the simulated exchange, so that a demo shows all there is; docs/measures.md has their cost."""
 WEB_PORTS_TRIED: Final = 100
 READY_POLL_S: Final = 0.5
 READY_ANSWER_TIMEOUT_S: Final = 0.5
@@ -70,6 +76,8 @@ def demo(
     else:
         exchange = ["--recording", str(recording.resolve()), "--speed", speed, "--hold"]
     settings = load_settings(join=False)
+    if recording is None and "channels" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"channels": ALL_CHANNELS})
     _run("demo", _separate(settings, "demo"), port, exchange)
 
 
@@ -79,9 +87,10 @@ def live(
 ) -> None:
     """Run everything on this machine with Deribit's public feed."""
     settings = load_settings(join=False)
-    if testnet:
-        separated = _separate(settings, "testnet")
-        _run("testnet", separated.model_copy(update={"venue_url": TESTNET_URL}), port, None)
+    if testnet:  # the option wins over STEELYARD_VENUE_URL
+        settings = settings.model_copy(update={"testnet": True, "venue_url": TESTNET_URL})
+    if settings.testnet:
+        _run("testnet", _separate(settings, "testnet"), port, None)
     else:
         _run("live", settings, port, None)
 
@@ -142,7 +151,8 @@ def _supervise(
     venue_port = free_port()
     if exchange is not None:
         url = f"ws://127.0.0.1:{venue_port}/ws/api/v2"
-        settings = settings.model_copy(update={"venue_url": url})
+        # A key of the real venue, set for `live`, is of no use here and would be refused.
+        settings = settings.model_copy(update={"venue_url": url, "client_grant": "none"})
     shared = _shared_environment(settings)
     child = os.environ | shared | {"PYTHON": sys.executable, "PYTHONUNBUFFERED": "1"}
     stack = Stack(

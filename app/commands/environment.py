@@ -46,7 +46,8 @@ def explain(error: ValidationError) -> str:
             lines.append(message)
             continue
         field = str(problem["loc"][0])
-        value = "***" if field in SECRET_FIELDS else repr(problem["input"])
+        is_secret = field in SECRET_FIELDS or "@" in str(problem["input"])  # a URL with a password
+        value = "***" if is_secret else repr(problem["input"])
         lines.append(f"{env_name(field)}={value}: {message}")
     where = "They come from the environment or .env; `.env.example` lists them all."
     return "settings cannot be used:\n  " + "\n  ".join(lines) + f"\n{where}"

@@ -36,3 +36,13 @@ def reading(path: Path, console: Console) -> Iterator[Callable[[int], None]]:
                 progress.update(task, said=said)
 
         yield on_bytes
+
+
+def saying_torn(console: Console) -> Callable[[str], None]:
+    """Return what tells a person that a recording ends in the middle."""
+
+    def on_torn(what: str) -> None:
+        console.print("[yellow]torn:[/]", end=" ")
+        console.print(f"{what}; what is whole before that is used", markup=False)
+
+    return on_torn

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from app.commands.environment import load_settings
 from app.commands.producing import producer
-from app.commands.progress import reading
+from app.commands.progress import reading, saying_torn
 from app.errors import UserError
 from app.frames import FrameWriter
 from app.recording import BadRecording, read_recording
@@ -56,7 +56,8 @@ async def _replay(recording: Path, factor: float | None) -> None:
                     await client.send(topic, encode_frame(frame), key=frame.instrument.encode())
                     frames += 1
 
-            for due_s, received_ns, message in _paced(read_recording(recording, on_bytes), factor):
+            lines_read = read_recording(recording, on_bytes, saying_torn(console))
+            for due_s, received_ns, message in _paced(lines_read, factor):
                 wait_s = started + due_s - time.monotonic()
                 if wait_s > 0:
                     await send(writer.flush())

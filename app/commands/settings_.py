@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.commands.environment import env_name, load_settings
-from app.durations import format_duration
+from app.durations import format_duration, format_span
 from app.settings import Settings
 
 MASK: Final = "***"
@@ -77,6 +77,8 @@ def as_text(name: str, value: Any) -> str:
         return str(value).lower()
     if name == "windows":
         return ",".join(format_duration(length) for length in value)
+    if name == "hopping":
+        return ",".join(format_span(span) for span in value)
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, Path):

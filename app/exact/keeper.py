@@ -48,6 +48,14 @@ class Codec(Protocol[S]):
         """Return the record of a state, None to delete it; raise ValueError if it is broken."""
 
 
+Written = Callable[[str, Iterable[bytes | None], float], object]
+"""Is told of a checkpoint: the table, the records, and how long it took, in seconds."""
+
+
+def _not_measured(table: str, records: Iterable[bytes | None], took_s: float) -> None:
+    """Nobody wants to know."""
+
+
 class StateKeeper(Generic[S]):
     """Holds the states for one agent: `topic` is its input, `table` where they are kept."""
 
@@ -76,6 +84,7 @@ class StateKeeper(Generic[S]):
         self.on_settled: list[Callable[[], None]] = []
         self.send_later: Callable[[Partition[S]], Awaitable[None]] | None = None
         """Sends what a partition holds in `later`, its futures into `sent`."""
+        self.on_written: Written = _not_measured
         self._checkpointing = asyncio.Lock()
 
     # For the agent
@@ -321,6 +330,7 @@ class StateKeeper(Generic[S]):
                 await asyncio.gather(*sent)
                 if records:
                     await self._write(partition, records)
+                    self.on_written(self.table.name, records.values(), time.monotonic() - now)
                 if self.is_lazy:
                     for key in due.keys() - partition.dirty.keys():
                         partition.states.pop(key, None)

@@ -25,12 +25,18 @@ class WindowKey(NamedTuple):
     channel: str
     length_ms: int
     start_ms: int
+    hop_ms: int | None = None
+    """Only of windows that overlap."""
 
 
 def window_key(window: dict[str, Any]) -> WindowKey:
     """Return the key of a window record."""
     return WindowKey(
-        window["instrument"], window["channel"], window["length_ms"], window["start_ms"]
+        window["instrument"],
+        window["channel"],
+        window["length_ms"],
+        window["start_ms"],
+        window.get("hop_ms"),
     )
 
 

@@ -51,6 +51,7 @@ def compare_reference(
                 instrument=name,
                 channel=channel,
                 lengths_ms=rules.lengths_ms,
+                hopping=rules.hopping,
                 grace_ms=rules.grace_ms,
             ):
                 _compare(published(window), windows, report)

@@ -9,8 +9,10 @@ from aiohttp import web
 from app.serving import BookView, Serving
 from app.views.caching import etag, not_modified
 from app.views.envelope import answer, meta_of
+from app.views.freshness import MAX_AGE, check_age
 from app.views.owners import ask_owner
 from app.views.query import instrument_name, integer, parameters, state_of
+from deribit.statements import GroupedBook
 
 DEFAULT_DEPTH: Final = 20
 MAX_DEPTH: Final = 1_000
@@ -25,7 +27,7 @@ class Books:
     async def single(self, request: web.Request) -> web.Response:
         """Return the best levels of both sides."""
         name = instrument_name(request)
-        query = parameters(request, ("depth",))
+        query = parameters(request, ("depth", MAX_AGE))
         depth = integer("depth", query.get("depth", str(DEFAULT_DEPTH)), 1, MAX_DEPTH)
         state = state_of(self.serving.states(), name)
         if (handed_on := await ask_owner(self.serving, request, name)) is not None:
@@ -38,6 +40,7 @@ class Books:
             status = self.serving.status_of(state)
             meta = meta_of(self.serving, state, "waiting" if status == "waiting" else "recovering")
             meta["change_id"] = meta["venue_ts_ms"] = None
+        check_age(query, [(name, meta)])
         tag = etag(meta, depth)
         return not_modified(request, tag) or answer(_book(name, depth, book), meta, tag)
 
@@ -50,4 +53,16 @@ def _book(name: str, depth: int, book: BookView | None) -> dict[str, Any]:
         "asks": book.asks if book else None,
         "bid_levels": book.bid_levels if book else None,
         "ask_levels": book.ask_levels if book else None,
+        "grouped": _grouped(book.grouped) if book and book.grouped else None,
+    }
+
+
+def _grouped(book: GroupedBook) -> dict[str, Any]:
+    return {
+        "channel": book.channel,
+        "sequence_checked": False,
+        "change_id": book.change_id,
+        "venue_ts_ms": book.timestamp_ms,
+        "bids": book.bids,
+        "asks": book.asks,
     }

@@ -17,8 +17,9 @@ from app.serving import Serving
 from models.live import LiveState
 
 JSON_TYPE: Final = "application/json"
-STATUSES: Final = ("live", "stale", "resyncing", "gap", "recovering", "waiting")
-"""From the best to the worst; an answer about several instruments carries the worst."""
+STATUSES: Final = ("retired", "live", "stale", "resyncing", "gap", "recovering", "waiting")
+"""From the best to the worst; an answer about several instruments carries the worst. What is
+retired claims no number, so it makes no answer worse."""
 
 _encoder = msgspec.json.Encoder()
 

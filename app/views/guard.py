@@ -1,17 +1,23 @@
-"""What stands around every handler: request limits, errors as problem+json, security headers."""
+"""What stands around every handler: who may ask, how often, and what an error looks like."""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from app.views.access import Access
 from app.views.problems import Problem, problem_response, shown
+from app.views.rates import Rates
 
 URL_CHARS: Final = 4_096
 METHODS: Final = ("GET", "HEAD")
+OPEN_PATHS: Final = ("/livez", "/readyz", "/startupz")
+"""A supervisor asks these without a token; they tell names of partitions, and no number."""
+UNLIMITED_PATHS: Final = (*OPEN_PATHS, "/metrics")
 
 CONTENT_SECURITY_POLICY: Final = "; ".join(
     (
@@ -35,31 +41,58 @@ HEADERS: Final = {
 }
 KINDS: Final = {404: "no-such-path", 405: "method-not-allowed", 413: "request-too-large"}
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("steelyard.views")
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every request, whatever happens in its handler."""
-    try:
-        response = await _answer(request, handler)
-    except Exception:
-        _log.exception("a view failed: %s %s", request.method, shown(request.path_qs))
-        detail = "the server failed at this request; its log says why"
-        response = problem_response(Problem(500, "fault", detail), _instance(request))
-    if not response.prepared:
-        response.headers.update(HEADERS)
-    return response
+class Guard:
+    """The one middleware of the views."""
 
+    def __init__(self, access: Access | None = None, rates: Rates | None = None) -> None:
+        self.access = access if access is not None else Access()
+        self.rates = rates if rates is not None else Rates()
 
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
+    async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer every request, whatever happens in its handler."""
+        try:
+            return await self._answer(request, handler)
+        except Exception:
+            if request.writer.output_size > 0:  # the answer has begun: only its end can tell
+                raise
+            _log.exception("a view failed: %s %s", request.method, shown(request.path_qs))
+            detail = "the server failed at this request; its log says why"
+            return problem_response(Problem(500, "fault", detail), _instance(request))
+
+    async def _answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            self._check(request)
+            return await handler(request)
+        except Problem as problem:
+            return problem_response(problem, _instance(request))
+        except web.HTTPException as error:
+            return _of_framework(request, error)
+
+    def _check(self, request: web.Request) -> None:
         _check_limits(request)
-        return await handler(request)
-    except Problem as problem:
-        return problem_response(problem, _instance(request))
-    except web.HTTPException as error:
-        return _of_framework(request, error)
+        check_origin(request)
+        if request.path not in OPEN_PATHS:
+            self.access.check(request)
+        if request.path not in UNLIMITED_PATHS:
+            self.rates.check(request.remote or "")
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the guarding headers on whatever is about to be sent, streams included."""
+    response.headers.update(HEADERS)
+
+
+def check_origin(request: web.Request) -> None:
+    """Refuse what a page of another site asks for.
+
+    It could not read the JSON, for want of CORS headers, but it could follow a WebSocket.
+    """
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise Problem(403, "foreign-origin", f"pages of {shown(origin)} may not ask here")
 
 
 def _instance(request: web.Request) -> str:
@@ -79,7 +112,7 @@ def _of_framework(request: web.Request, error: web.HTTPException) -> web.Respons
     """Return a problem for what aiohttp itself refuses, such as an unknown path."""
     detail = error.reason
     if error.status == 404:
-        detail = f"nothing is served at {shown(request.path)}; try /v1/instruments"
+        detail = f"nothing is served at {shown(request.path)}; see /openapi.json"
     elif error.status == 405:
         detail = f"{request.path} takes {error.headers.get('Allow', '')}, not {request.method}"
     kind = KINDS.get(error.status, f"http-{error.status}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from app.durations import format_span
 from app.serving import Serving
 from app.views.envelope import age_ms, answer, meta_of_rows
 from app.views.query import parameters
@@ -26,6 +27,7 @@ class Instruments:
         rows = [self._row(state, now_ms) for _, state in sorted(serving.states().items())]
         meta = meta_of_rows(serving, rows, now_ms)
         meta["lengths_ms"] = serving.lengths_ms
+        meta["hopping"] = [format_span(span) for span in serving.hopping]
         return answer(rows, meta)
 
     def _row(self, state: LiveState, now_ms: int) -> dict[str, Any]:

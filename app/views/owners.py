@@ -19,7 +19,8 @@ from app.views.problems import PROBLEM_TYPE, Problem
 HOP_HEADER: Final = "X-Steelyard-Hop"
 PROXY_TIMEOUT_S: Final = 2.0
 PROXIED_BYTES: Final = 64 * 1024**2
-PASSED_REQUEST_HEADERS: Final = ("If-None-Match",)
+PASSED_REQUEST_HEADERS: Final = ("If-None-Match", "Authorization")
+"""The token, which was right here, is that of every worker of the group."""
 PASSED_ANSWER_HEADERS: Final = ("Cache-Control", "ETag", "Retry-After")
 JSON_TYPES: Final = (JSON_TYPE, PROBLEM_TYPE)
 

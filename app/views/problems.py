@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any, Final
@@ -23,19 +24,27 @@ class Problem(Exception):
     """An answer that is an error; `extra` are members beyond those of RFC 9457."""
 
     def __init__(
-        self, status: int, kind: str, detail: str, *, retry: bool = False, **extra: Any
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        retry: bool = False,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.kind = kind
         self.detail = detail
         self.retry = retry
+        self.headers = headers or {}
         self.extra = extra
 
 
-def problem_response(problem: Problem, instance: str) -> web.Response:
-    """Return the response of a problem that happened at the path `instance`."""
-    document = {
+def problem_document(problem: Problem, instance: str) -> dict[str, Any]:
+    """Return the members of a problem that happened at the path `instance`."""
+    return {
         "type": TYPE_PREFIX + problem.kind,
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
@@ -43,8 +52,14 @@ def problem_response(problem: Problem, instance: str) -> web.Response:
         "instance": instance,
         **problem.extra,
     }
-    response = web.Response(status=problem.status, body=encode(document), content_type=PROBLEM_TYPE)
+
+
+def problem_response(problem: Problem, instance: str) -> web.Response:
+    """Return the response of a problem that happened at the path `instance`."""
+    body = encode(problem_document(problem, instance))
+    response = web.Response(status=problem.status, body=body, content_type=PROBLEM_TYPE)
     response.headers["Cache-Control"] = "no-store"
+    response.headers.update(problem.headers)
     if problem.retry:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
     return response

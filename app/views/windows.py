@@ -1,25 +1,38 @@
 """`/v1/windows/{instrument}`: closed windows, from the worker that owns their history.
 
-They are handed out as the bytes that were published.
+They are handed out as the bytes that were published. Of a span that holds more than the limit the
+last ones come first, each page oldest first; `next_cursor` leads to those before.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
-from app.durations import format_duration, parse_duration
+from app.durations import format_duration, format_span, parse_span
 from app.serving import Serving
+from app.views.cursor import Cursor, decode_cursor, encode_cursor
 from app.views.envelope import answer_encoded, meta_of
+from app.views.freshness import MAX_AGE, check_age
 from app.views.owners import ask_owner
 from app.views.problems import bad_parameter, shown
 from app.views.query import instrument_name, integer, parameters, state_of, time_ms
 from models.live import LiveState
+from orderbook.span import Span, tumbling
 
-DEFAULT_SPAN_MS: Final = 3_600_000
+MAX_DEFAULT_SPAN_MS: Final = 86_400_000
+"""What is kept, but at most a day, is the span when none is asked for: an hour of 1 s."""
 DEFAULT_LIMIT: Final = 1_000
 MAX_LIMIT: Final = 10_000
+
+
+class _Start(msgspec.Struct):
+    start_ms: int
+
+
+_decoder = msgspec.json.Decoder(_Start)
 
 
 class Windows:
@@ -31,47 +44,73 @@ class Windows:
     async def single(self, request: web.Request) -> web.Response:
         """Return the windows of a length with from ≤ start < to: the last ones, oldest first."""
         name = instrument_name(request)
-        query = parameters(request, ("length", "from", "to", "limit"))
-        length_ms = self._length(query.get("length"))
+        query = parameters(request, ("length", "from", "to", "limit", "cursor", MAX_AGE))
         limit = integer("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
         state = state_of(self.serving.states(), name)
-        from_ms, to_ms = self._span(query, state)
+        asked = self._asked(query, state)
+        span = self._span_of(asked.length)
         if (handed_on := await ask_owner(self.serving, request, name)) is not None:
             return handed_on
+        meta = meta_of(self.serving, state)
+        check_age(query, [(name, meta)])
         # One more than asked for tells whether there are earlier ones.
-        windows = self.serving.windows(name, length_ms, from_ms, to_ms, limit + 1)
-        meta = meta_of(self.serving, state) | {
-            "length_ms": length_ms,
-            "from_ms": from_ms,
-            "to_ms": to_ms,
+        windows = self.serving.windows(
+            name,
+            span.length_ms,
+            asked.from_ms,
+            asked.to_ms,
+            limit + 1,
+            span.hop_ms if span.is_hopping else None,
+        )
+        has_earlier = len(windows) > limit
+        windows = windows[-limit:]
+        cursor = None
+        if has_earlier:
+            first = _decoder.decode(windows[0]).start_ms
+            cursor = encode_cursor(asked._replace(to_ms=first))
+        meta |= {
+            "length_ms": span.length_ms,
+            "hop_ms": span.hop_ms,
+            "from_ms": asked.from_ms,
+            "to_ms": asked.to_ms,
             "limit": limit,
-            "has_earlier": len(windows) > limit,
+            "has_earlier": has_earlier,
+            "next_cursor": cursor,
         }
-        return answer_encoded(b"[%b]" % b",".join(windows[-limit:]), meta)
+        return answer_encoded(b"[%b]" % b",".join(windows), meta)
 
-    def _length(self, text: str | None) -> int:
-        lengths = self.serving.lengths_ms
-        if text is None:
-            return min(lengths)
+    def _asked(self, query: dict[str, str], state: LiveState) -> Cursor:
+        """Return the question: as a cursor that was given says, or as the parameters do."""
+        if "cursor" in query:
+            if beside := sorted(query.keys() & {"length", "from", "to"}):
+                raise bad_parameter("cursor", f"it says {beside[0]} already: leave that out")
+            return decode_cursor(query["cursor"], state.instrument)
+        length = query.get("length", format_duration(min(self.serving.lengths_ms)))
+        kept_ms = self._span_of(length).hop_ms * self.serving.kept_windows
+        default_ms = min(kept_ms, MAX_DEFAULT_SPAN_MS)
+        return Cursor(state.instrument, length, *self._times(query, state, default_ms))
+
+    def _span_of(self, text: str) -> Span:
+        spans = (*tumbling(*self.serving.lengths_ms), *self.serving.hopping)
         try:
-            length_ms = parse_duration(text)
+            span = parse_span(text)
         except ValueError as error:
             raise bad_parameter("length", str(error)) from error
-        if length_ms not in lengths:
-            have = ", ".join(format_duration(length) for length in lengths)
+        if span not in spans:
+            have = ", ".join(map(format_span, spans))
             raise bad_parameter(
                 "length", f"there are no windows of {shown(text)}; there are {have}"
             )
-        return length_ms
+        return span
 
-    def _span(self, query: dict[str, str], state: LiveState) -> tuple[int, int]:
-        """Return from and to: by default the last hour of the instrument's own clock."""
+    def _times(self, query: dict[str, str], state: LiveState, default_ms: int) -> tuple[int, int]:
+        """Return from and to: by default the last of the instrument's own clock."""
         if "to" in query:
             to_ms = time_ms("to", query["to"])
         else:
             # Event time: a recording that is played again has its own.
             to_ms = self.serving.now_ms() if state.clock_ms is None else state.clock_ms + 1
-        from_ms = max(0, to_ms - DEFAULT_SPAN_MS)
+        from_ms = max(0, to_ms - default_ms)
         if "from" in query:
             from_ms = time_ms("from", query["from"])
             if "to" not in query:

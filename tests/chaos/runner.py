@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import platform
+import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -128,6 +129,7 @@ def record(
         "what": scenario.what,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": machine(),
+        "commit": commit(),
         "rate": scenario.rate,
         "ttr_limit_s": scenario.ttr_limit_s,
         "ttr_all_s": recoveries,
@@ -147,6 +149,18 @@ def record(
 def machine() -> str:
     """Say what this runs on."""
     return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}"
+
+
+def commit() -> str:
+    """Say which code this is; empty outside of a checkout."""
+    shown = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return shown.stdout.strip()
 
 
 def assert_exact(report: Report) -> None:

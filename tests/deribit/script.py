@@ -6,8 +6,9 @@ import json
 import random
 from typing import Any
 
+from deribit.auth import Credentials
 from deribit.events import Event, Tick
-from deribit.protocol import Credentials, Session
+from deribit.protocol import Session
 
 BTC = "book.BTC-PERPETUAL.100ms"
 ETH = "book.ETH-PERPETUAL.100ms"

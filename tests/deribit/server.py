@@ -10,6 +10,9 @@ from typing import Any, Self
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+PATIENCE_S = 25.0
+"""How long a test waits for what is sure to come; only a busy machine makes it long."""
+
 Answer = Callable[[dict[str, Any]], dict[str, Any] | None]
 
 
@@ -30,7 +33,7 @@ class ScriptedVenue:
 
     async def asked(self, method: str) -> dict[str, Any]:
         """Wait for the next request of a method."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not (request := await self.requests.get())["method"].endswith("/" + method):
                 pass
         return request

@@ -23,7 +23,7 @@ def test_waits_double_from_1_s_and_stop_at_60_s() -> None:
     assert [attempts.failed(0.0) for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, deadline=None)
 @given(failures=st.integers(0, 10_000), seed=st.integers())
 def test_every_wait_is_between_floor_and_cap(failures: int, seed: int) -> None:
     wait_s = Backoff().wait_s(failures, random.Random(seed))
@@ -46,7 +46,7 @@ def test_the_least_wait_comes_on_top() -> None:
     assert Attempts(Backoff(), Highest()).failed(0.0, least_s=5.0) == 6.0
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, deadline=None)
 @given(gaps=st.lists(st.floats(0, 2), max_size=60))
 def test_a_bucket_never_gives_more_than_burst_and_rate(gaps: list[float]) -> None:
     bucket = TokenBucket(rate_per_s=3.0, burst=6)

@@ -56,7 +56,7 @@ def test_old_shapes_of_a_snapshot() -> None:
     assert Chain().step("change", 5, 0) is Step.SNAPSHOT  # 2021: first change of a new book
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, deadline=None)
 @given(
     st.lists(
         st.tuples(

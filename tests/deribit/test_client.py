@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 from websockets.asyncio.server import serve
 
+from deribit.auth import Credentials
 from deribit.backoff import Backoff
 from deribit.client import Client
 from deribit.events import (
@@ -25,9 +26,8 @@ from deribit.events import (
     Subscribed,
     Tick,
 )
-from deribit.protocol import Credentials
 from tests.deribit.script import BTC, ETH, book, heartbeat
-from tests.deribit.server import ScriptedVenue, failing, usual_answer
+from tests.deribit.server import PATIENCE_S, ScriptedVenue, failing, usual_answer
 
 T = TypeVar("T")
 QUICK = Backoff(first_s=0.02, cap_s=0.1, floor_s=0.01)
@@ -39,8 +39,8 @@ async def running(client: Client) -> AsyncIterator[asyncio.Task[None]]:
     try:
         yield task
     finally:
-        await asyncio.wait_for(client.close(), 3)
-        await asyncio.wait_for(task, 3)
+        await asyncio.wait_for(client.close(), PATIENCE_S)
+        await asyncio.wait_for(task, PATIENCE_S)
 
 
 def client_of(url: str, **options: object) -> Client:
@@ -51,7 +51,7 @@ def client_of(url: str, **options: object) -> Client:
 async def until(client: Client, kind: type, count: int = 1) -> list[Event]:
     """Receive until an event of a kind has come so many times; return all events."""
     events: list[Event] = []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(isinstance(event, kind) for event in events) < count:
             batch = await client.receive()
             assert batch, f"the client finished before a {kind.__name__}; there was {events}"
@@ -190,10 +190,9 @@ async def test_wrong_credentials_end_the_client(caplog: pytest.LogCaptureFixture
     assert "canary-secret" not in repr((ours, events))
 
 
-async def test_an_unanswered_request_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deribit.protocol.REQUEST_TIMEOUT_S", 0.1)
+async def test_an_unanswered_request_ends_the_session() -> None:
     async with ScriptedVenue(lambda request: None) as venue:
-        client = client_of(venue.url)
+        client = client_of(venue.url, request_timeout_s=0.1)
         async with running(client):
             events = await until(client, Disconnected, 2)
     assert {event.reason for event in of(events, Disconnected)} == {"unanswered"}
@@ -211,9 +210,9 @@ async def test_close_does_not_wait_for_a_handshake_that_hangs() -> None:
     port = server.sockets[0].getsockname()[1]
     client = client_of(f"ws://127.0.0.1:{port}/ws/api/v2")
     task = asyncio.create_task(client.run())
-    await asyncio.wait_for(connected.wait(), 3)
-    await asyncio.wait_for(client.close(), 0.5)
-    await asyncio.wait_for(task, 0.5)
+    await asyncio.wait_for(connected.wait(), PATIENCE_S)
+    await asyncio.wait_for(client.close(), 3)
+    await asyncio.wait_for(task, 3)
     server.close()
 
 
@@ -224,7 +223,7 @@ async def test_close_says_so_in_the_stream_and_ends_it() -> None:
         async with running(client) as task:
             await until(client, Subscribed)
             await client.close()
-            await asyncio.wait_for(task, 2)
+            await asyncio.wait_for(task, PATIENCE_S)
             events = await until(client, Disconnected)
             assert [event.reason for event in of(events, Disconnected)] == ["stopped"]
             assert await client.receive() == []
@@ -255,7 +254,7 @@ async def test_http_429_is_a_connection_that_failed() -> None:
             (end,) = await until(client, Disconnected)
             assert isinstance(end, Disconnected)
             assert "429" in end.detail
-            await asyncio.wait_for(refusals.acquire(), 1)
+            await asyncio.wait_for(refusals.acquire(), PATIENCE_S)
             with pytest.raises(TimeoutError):  # it stays away for 10 s
                 await asyncio.wait_for(refusals.acquire(), 0.3)
 

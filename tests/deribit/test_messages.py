@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.processor import Processor, Rules
 from deribit.messages import Ignored, Unreadable, channel_of, decode, is_linear
+from deribit.statements import Figures
 from models.frame import FRAME_VERSION, Connected, Frame, Notification
 from orderbook.events import Change, Ticker, Trade
 
@@ -148,15 +149,15 @@ def test_trades_keep_what_flow_needs():
 
 
 def test_a_ticker_may_lack_anything_but_its_time_and_its_name():
-    assert decode(wire(TICKER, FIGURES))[1] == Ticker(
-        1_789_344_933_994, 76917.12, 76906.67, 1.423e-4, 1.0002e6
-    )
+    ticker = Ticker(1_789_344_933_994, 76917.12, 76906.67, 1.423e-4, 1.0002e6)
+    assert decode(wire(TICKER, FIGURES))[1] == Figures(ticker, None, None, None)
     bare = {name: FIGURES[name] for name in ("timestamp", "instrument_name")}
-    assert decode(wire(TICKER, bare))[1] == Ticker(1_789_344_933_994, None, None, None, None)
+    ticker = Ticker(1_789_344_933_994, None, None, None, None)
+    assert decode(wire(TICKER, bare))[1] == Figures(ticker, None, None, None)
 
 
 def test_other_channels_are_checked_and_ignored():
-    channel = f"quote.{NAME}"
+    channel = f"incremental_ticker.{NAME}"
     assert decode(wire(channel, {"best_bid_price": 0}), NAME) == (channel, Ignored(channel))
 
 
@@ -283,8 +284,8 @@ def malformed():
             yield f"ticker {field}={value}", wire(TICKER, FIGURES | {field: value}), field
     yield "ticker of another", wire(TICKER, FIGURES | {"instrument_name": "X"}), "about X"
     yield "ticker elsewhere", wire("ticker.X.raw", FIGURES | {"instrument_name": "X"}), "about X"
-    yield "quote elsewhere", wire("quote.X", {}), "not about"
-    yield "quote cut", wire(f"quote.{NAME}", {"a": 1})[:-2], "truncated|malformed"
+    yield "other elsewhere", wire("incremental_ticker.X", {}), "not about"
+    yield "other cut", wire(f"incremental_ticker.{NAME}", {"a": 1})[:-2], "truncated|malformed"
     for raw in (b"", b"{", b"\x00", b"nul", b"NaN", b"[" * 5_000, b"\xff\xfe{}", b"{}{}", b'"'):
         yield f"bytes {raw[:8]!r}", raw, "(?i)truncated|malformed|expected|utf-8|recursion"
 

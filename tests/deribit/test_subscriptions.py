@@ -8,8 +8,8 @@ import random
 
 import pytest
 
+from deribit.auth import Credentials
 from deribit.events import FellBack, GapFound, Notification, Rejected, Subscribed, Unreadable
-from deribit.protocol import Credentials
 from deribit.subscriptions import MAX_CALL_BYTES, MAX_CHANNELS_PER_CALL
 from tests.deribit.script import BTC, ETH, Venue, book, notification
 

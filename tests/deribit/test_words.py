@@ -24,7 +24,7 @@ from deribit.words import (
         ("book.BTC_USDC-PERPETUAL.raw", Channel("book", "BTC_USDC-PERPETUAL", "raw")),
         ("trades.ETH-PERPETUAL.raw", Channel("trades", "ETH-PERPETUAL", "raw")),
         ("quote.BTC-PERPETUAL", Channel("quote", "BTC-PERPETUAL", "")),
-        ("book.BTC-PERPETUAL.none.10.100ms", Channel("book", "", "")),
+        ("book.BTC-PERPETUAL.none.10.100ms", Channel("book", "BTC-PERPETUAL", "")),
         ("trades.future.any.100ms", Channel("trades", "", "")),
         ("platform_state", Channel("platform_state", "", "")),
     ],

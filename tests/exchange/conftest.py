@@ -29,7 +29,7 @@ class Client:
         self.texts.append(text)
         return json.loads(text)
 
-    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+    async def call(self, method: str, /, **params: Any) -> dict[str, Any]:
         self._last_id += 1
         request = {"jsonrpc": "2.0", "id": self._last_id, "method": method, "params": params}
         return await self.send(json.dumps(request))

@@ -7,7 +7,8 @@ import pytest
 from exchange.config import MAX_INSTRUMENTS, Config, ConfigError
 from exchange.hub import Hub
 from exchange.instruments import catalogue
-from exchange.model import Model, order_rates
+from exchange.model import Model
+from exchange.rates import order_rates
 from exchange.truth import Truth
 
 START_MS = 1_700_000_000_000
@@ -19,7 +20,7 @@ class Follower:
     def __init__(self) -> None:
         self.messages: list[bytes] = []
 
-    def notify(self, message: bytes) -> None:
+    def notify(self, message: bytes, text: bool = True) -> None:
         self.messages.append(message)
 
     def cut(self) -> None:

@@ -12,10 +12,13 @@ import msgspec
 
 from app.ingest import Ingest
 from deribit.backoff import Backoff
-from deribit.client import Client
+from deribit.client import Client, ClientCounts
+from deribit.limits import Limits
 from models.frame import Frame, Item, decode_frame
 
 PARTITIONS = 4
+PATIENCE_S = 25.0
+"""How long a test waits for what is sure to come; only a busy machine makes it long."""
 
 
 def partition_of(instrument: str) -> int:
@@ -65,7 +68,7 @@ class MemoryFeed:
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait, for new records only, until a condition holds."""
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE_S):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()
@@ -75,10 +78,15 @@ class MemoryFeed:
 async def ingesting(url: str, feed: MemoryFeed, **options: Any) -> AsyncIterator[Ingest]:
     """Run ingest against a venue; on leaving, stop it."""
     backoff = Backoff(first_s=0.05, cap_s=0.2, floor_s=0.01)
-    client_options = options.pop("client", {})
-    client = Client(url, "worker-1", backoff=backoff, rng=random.Random(3), **client_options)
+    client_options = {"counts": ClientCounts(), "limits": Limits(), **options.pop("client", {})}
+
+    def make(name: str) -> Client:
+        return Client(url, name, backoff=backoff, rng=random.Random(3), **client_options)
+
+    if "channels_per_connection" in options:
+        options["another"] = make
     ingest = Ingest(
-        client,
+        make("worker-1"),
         worker="worker-1",
         publish=feed.publish,
         publish_refused=feed.publish_refused,

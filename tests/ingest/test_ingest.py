@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from app.ingest import Ingest, VenueRefused
-from app.settings import Settings
-from deribit.protocol import Credentials
+from app.ingest import VenueRefused
+from deribit.auth import Credentials
 from exchange import Config, Exchange
 from models.frame import Connected, Disconnected, GapFound, Notification, Tick
-from tests.ingest.feed import MemoryFeed, ingesting, partition_of
+from tests.ingest.feed import PATIENCE_S, MemoryFeed, ingesting, partition_of
 
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
 LIVELY = {"seed": 7, "instruments": 4, "rate": 30.0}
@@ -202,7 +201,9 @@ async def test_a_resync_on_request_is_of_this_session_only() -> None:
     assert (mark.channel, mark.found) == (f"book.{BTC}.100ms", None)
 
 
-async def test_raw_without_credentials_falls_back_in_every_session_and_the_frames_say_so() -> None:
+async def test_raw_without_credentials_falls_back_in_every_session_and_everything_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     feed = MemoryFeed()
     async with (
         Exchange(Config(**LIVELY)) as venue,
@@ -214,6 +215,15 @@ async def test_raw_without_credentials_falls_back_in_every_session_and_the_frame
         seen = len(book_data(feed, BTC))
         await feed.until(lambda: len(book_data(feed, BTC)) > seen + 2)
         assert ingest.counts.errors == {13778: 2}
+        # Never both of one instrument.
+        assert [name for name in venue.hub.live if name.startswith(f"book.{BTC}.")] == [
+            f"book.{BTC}.100ms"
+        ]
+        assert ingest.connections[0].status()["raw_fell_back_to_100ms"] is True
+        assert ingest.troubles() == [
+            "the venue gives raw only with an API key: 100ms is followed instead"
+        ]
+    assert sum("followed at 100ms instead" in line for line in caplog.messages) == 1
     assert {frame.channel for frame in feed.frames if frame.instrument} == {f"book.{BTC}.100ms"}
     assert [data["type"] for data in book_data(feed, BTC)].count("snapshot") == 2
 
@@ -223,11 +233,31 @@ async def test_raw_with_credentials() -> None:
     key = {"credentials": Credentials("demo", "demo-secret")}
     async with (
         Exchange(Config(**LIVELY)) as venue,
-        ingesting(venue.url, feed, instruments=[BTC], book_interval="raw", client=key),
+        ingesting(venue.url, feed, instruments=[BTC], book_interval="raw", client=key) as ingest,
     ):
         await feed.until(lambda: len(book_data(feed, BTC, "raw")) > 5)
+        assert [name for name in venue.hub.live if name.startswith(f"book.{BTC}.")] == [
+            f"book.{BTC}.raw"
+        ]
+        assert ingest.troubles() == []
     channels = {frame.channel for frame in feed.frames if frame.instrument}
     assert channels == {f"book.{BTC}.raw"}
+
+
+async def test_with_credentials_100ms_is_followed_unless_raw_was_asked_for() -> None:
+    feed = MemoryFeed()
+    key = {"credentials": Credentials("demo", "demo-secret")}
+    async with (
+        Exchange(Config(**LIVELY)) as venue,
+        ingesting(venue.url, feed, instruments=[BTC], client=key) as ingest,
+    ):
+        await feed.until(lambda: book_data(feed, BTC))
+        assert not [name for name in venue.hub.live if name.endswith(".raw")]
+        ingest.override(BTC, None, book_interval="raw")
+        await feed.until(lambda: book_data(feed, BTC, "raw"))
+        assert [name for name in venue.hub.live if name.startswith(f"book.{BTC}.")] == [
+            f"book.{BTC}.raw"
+        ]
 
 
 async def test_wrong_credentials_crash_the_service_with_what_to_do() -> None:
@@ -237,10 +267,13 @@ async def test_wrong_credentials_crash_the_service_with_what_to_do() -> None:
         Exchange(Config(**LIVELY)) as venue,
         ingesting(venue.url, feed, client=key) as ingest,
     ):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await ingest._crashed.wait()
         assert isinstance(ingest.crash_reason, VenueRefused)
-        assert "client id and secret" in str(ingest.crash_reason)
+        said = str(ingest.crash_reason)
+        for word in ("13004", "STEELYARD_CLIENT_ID", "STEELYARD_CLIENT_SECRET_FILE", "clock"):
+            assert word in said
+        assert ingest.crash_reason.exit_code == 2
 
 
 async def test_what_is_not_understood_goes_to_refused_and_nothing_else_stops() -> None:
@@ -267,10 +300,10 @@ async def test_slow_kafka_is_waited_for_and_what_does_not_fit_is_marked() -> Non
     ):
         await feed.until(lambda: len(book_data(feed, BTC)) > 2)
         feed.open.clear()
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(PATIENCE_S):
             while ingest.client.counts.overflowed < 3:
                 await asyncio.sleep(0.02)
-        assert len(ingest.client._queue) <= 20 + 3 * len(ingest.instruments)
+        assert len(ingest.client._inbox) <= 20 + 3 * len(ingest.instruments)
         feed.open.set()
         await feed.until(lambda: any(feed.items(name, GapFound) for name in ingest.instruments))
         name = next(name for name in ingest.instruments if feed.items(name, GapFound))
@@ -282,7 +315,7 @@ async def test_slow_kafka_is_waited_for_and_what_does_not_fit_is_marked() -> Non
 
 
 async def test_frames_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.ingest.MAX_FRAMES_IN_FLIGHT", 5)
+    monkeypatch.setattr("app.publisher.MAX_FRAMES_IN_FLIGHT", 5)
     feed = MemoryFeed()
     feed.acknowledges = False
     async with Exchange(Config(**LIVELY)) as venue, ingesting(venue.url, feed):
@@ -303,7 +336,7 @@ async def test_a_record_that_kafka_refuses_crashes_the_service() -> None:
     async with Exchange(Config(**LIVELY)) as venue, ingesting(venue.url, feed) as ingest:
         await feed.until(lambda: feed.unacknowledged)
         feed.unacknowledged[0].set_exception(OSError("record too large"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await ingest._crashed.wait()
         assert "record too large" in str(ingest.crash_reason)
         for future in feed.unacknowledged[1:]:
@@ -337,26 +370,7 @@ async def test_a_state_is_logged_once_however_often_connecting_fails(
 ) -> None:
     caplog.set_level(logging.INFO, "steelyard.ingest")
     async with ingesting("ws://127.0.0.1:9/ws/api/v2", MemoryFeed()) as ingest:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while ingest.client.counts.disconnects["not_connected"] < 5:
                 await asyncio.sleep(0.02)
     assert sum("not connected" in record.getMessage() for record in caplog.records) == 1
-
-
-def test_it_is_made_from_settings() -> None:
-    async def publish(key: bytes, value: bytes, partition: int | None) -> None:
-        raise AssertionError("nothing is published here")
-
-    async def publish_refused(key: bytes, value: bytes) -> None:
-        raise AssertionError("nothing is refused here")
-
-    configured = Settings(
-        venue_url="ws://127.0.0.1:1/", instruments=(BTC,), channels=("book", "quote"), linger_ms=0
-    )
-    ingest = Ingest.from_settings(
-        configured, publish=publish, publish_refused=publish_refused, partition_of=partition_of
-    )
-    assert ingest.wanted.channels() == {}
-    ingest.wanted.partitions = frozenset({0})
-    book = f"book.{BTC}.100ms"
-    assert ingest.wanted.channels() == {book: book, f"quote.{BTC}": book}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.wanted import Wanted
+from deribit.words import Kind, is_channel_kind
 from tests.ingest.feed import partition_of
 
 BTC, ETH, SOL = "BTC-PERPETUAL", "ETH-PERPETUAL", "SOL_USDC-PERPETUAL"
@@ -63,6 +64,37 @@ def test_an_override_of_channels_leaves_the_choice_of_instruments_alone() -> Non
         f"book.{BTC}.raw",
         f"ticker.{BTC}.raw",
     ]
+
+
+def test_channels_about_many_instruments_come_without_a_book_and_only_to_owners() -> None:
+    kinds = ("book", "instrument.state", "platform_state")
+    made = Wanted(partition_of, (BTC,), kinds, "100ms")
+    assert made.channels() == {}
+    made.partitions = frozenset({3})
+    assert made.channels() == {"instrument.state.future.any": "", "platform_state": ""}
+    made.partitions = frozenset(range(4))
+    assert made.channels()[f"book.{BTC}.100ms"] == f"book.{BTC}.100ms"
+    assert len(made.channels()) == 3
+
+
+@pytest.mark.parametrize(
+    ("interval", "grouped"), [("100ms", "100ms"), ("raw", "100ms"), ("agg2", "100ms")]
+)
+def test_a_grouped_book_belongs_to_the_book_that_is_measured(interval: str, grouped: str) -> None:
+    made = Wanted(partition_of, (BTC,), ("book", "book.none.10"), interval)
+    made.partitions = frozenset(range(4))
+    book = f"book.{BTC}.{interval}"
+    assert made.channels() == {book: book, f"book.{BTC}.none.10.{grouped}": book}
+
+
+@pytest.mark.parametrize("kind", [*Kind, "instrument.state", "platform_state", "book.5.1"])
+def test_what_can_be_followed(kind: str) -> None:
+    assert is_channel_kind(kind)
+
+
+@pytest.mark.parametrize("kind", ["", "books", "instrument", "book.3.10", "book.none.10.raw"])
+def test_what_cannot_be_followed(kind: str) -> None:
+    assert not is_channel_kind(kind)
 
 
 @pytest.mark.parametrize("name", ["", "book.evil", "a b", "x" * 100])

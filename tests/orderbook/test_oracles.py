@@ -11,8 +11,11 @@ from orderbook.events import Change, Ticker, Trade
 from orderbook.flow import FLOW_LEVELS, add_side_flow
 from orderbook.instrument import Instrument, Refused, Status
 from orderbook.pane import Pane
+from orderbook.series import Closed
 from orderbook.side import ASK, BID
+from orderbook.span import Span, tumbling
 from orderbook.timeline import Timeline
+from orderbook.weights import EQUAL
 from orderbook.window import window_record
 
 profile = settings(max_examples=150, derandomize=True, database=None, deadline=None)
@@ -30,7 +33,9 @@ class Feed:
     """An instrument that is told books in plain numbers, and the windows it answers."""
 
     def __init__(self, *, linear=False, lengths_ms=(SECOND,), name="X", grace_ms=0):
-        self.instrument = Instrument(name, linear=linear, lengths_ms=lengths_ms, grace_ms=grace_ms)
+        self.instrument = Instrument(
+            name, linear=linear, spans=tumbling(*lengths_ms), grace_ms=grace_ms
+        )
         self.instrument.connect()
         self.change_id = 0
         self.windows = []
@@ -375,7 +380,7 @@ def test_of_tickers_with_one_stamp_the_last_to_arrive_counts_even_when_its_time_
 def test_lengths_and_grace_out_of_range_are_refused():
     for lengths, grace in (((), 0), ((0,), 0), ((86_400_001,), 0), ((100,), -1), ((100,), 60_001)):
         with pytest.raises(ValueError, match="must be"):
-            Timeline(lengths_ms=lengths, grace_ms=grace, linear=False)
+            Timeline(spans=tumbling(*lengths), grace_ms=grace, linear=False)
 
 
 def test_a_published_number_is_the_nearest_double():
@@ -384,5 +389,6 @@ def test_a_published_number_is_the_nearest_double():
     pane.merge(Pane(START, START + SECOND))
     pane.times[p.TIME_VALID] = 3
     pane.times[p.TIME_USD] = 10**40 + 1
-    record = window_record(pane, instrument="X", channel="c", linear=True)
+    window = Closed(Span.tumbling(SECOND), pane, EQUAL)
+    record = window_record(window, instrument="X", channel="c", linear=True)
     assert record["bid_depth_1_usd_mean"] == float(Fraction(10**40 + 1, 3 * UNIT * UNIT))

@@ -33,9 +33,12 @@ FIELDS = [
     *("bid_depth_25bp_usd_mean", "ask_depth_25bp_usd_mean"),
     *("bid_depth_50bp_usd_mean", "ask_depth_50bp_usd_mean"),
     *("ofi_usd", "ofi_levels_usd", "ofi_normalised", "ofi_integrated"),
+    *("ofi_weights", "ofi_weights_windows"),
     *("buy_usd", "sell_usd", "trade_flow_usd", "trade_flow_ratio"),
+    *("liquidation_usd", "block_usd"),
     *("mark_price", "index_price", "funding_8h", "open_interest_usd"),
-    *("status", "coverage", "gaps", "reconnects", "late_trades"),
+    *("status", "coverage", "gaps", "reconnects"),
+    *("trade_gaps", "missed_trades", "late_trades"),
 ]
 
 

@@ -13,27 +13,32 @@ from app.processor import Rules
 from app.recording import read_recording
 from app.settings import Settings
 from models.window import encode_window
+from orderbook.span import Span
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import ROOT, Child, python
 
 RECORDING = ROOT / "tests" / "data" / "coinm-ethusd-excerpt.jsonl.gz"
 LENGTHS = (1_000, 10_000, 60_000)
+HOPPING = (Span(10_000, 1_000),)
 
 pytestmark = pytest.mark.broker
 
 
-def key(window: dict[str, Any]) -> tuple[str, int, int]:
-    return window["channel"], window["length_ms"], window["start_ms"]
+Key = tuple[str, int, int, int]
+
+
+def key(window: dict[str, Any]) -> Key:
+    return window["channel"], window["length_ms"], window.get("hop_ms", 0), window["start_ms"]
 
 
 @pytest.fixture(scope="module")
-def computed() -> dict[tuple[str, int, int], bytes]:
-    rules = Rules(LENGTHS, 250, 3_000)
+def computed() -> dict[Key, bytes]:
+    rules = Rules(LENGTHS, 250, 3_000, HOPPING)
     return {key(w): encode_window(w) for w in compute(read_recording(RECORDING), rules)}
 
 
-def published(records: list[Any]) -> dict[tuple[str, int, int], bytes]:
-    windows: dict[tuple[str, int, int], bytes] = {}
+def published(records: list[Any]) -> dict[Key, bytes]:
+    windows: dict[Key, bytes] = {}
     for record in records:
         where = key(json.loads(record.value))
         assert windows.setdefault(where, record.value) == record.value, "a repeat differs"
@@ -41,12 +46,13 @@ def published(records: list[Any]) -> dict[tuple[str, int, int], bytes]:
 
 
 def test_exchange_to_kafka_publishes_the_bytes_that_compute_prints(
-    installation: Settings, computed: dict[tuple[str, int, int], bytes]
+    installation: Settings, computed: dict[Key, bytes]
 ) -> None:
     settings = {
         "book_interval": "raw",
         "client_id": "demo",
         "client_secret": "demo-secret",
+        "hopping": "10s/1s",
     }
     with Pipeline(installation, **settings) as pipeline:
         pipeline.start_exchange("--recording", str(RECORDING), "--speed", "40", "--hold")
@@ -56,14 +62,14 @@ def test_exchange_to_kafka_publishes_the_bytes_that_compute_prints(
         )
         live = published(records)
     shared = live.keys() & computed.keys()
-    assert len(shared) == len(computed) == 184
+    assert len(shared) == len(computed) == 348
     assert [where for where in shared if live[where] != computed[where]] == []
 
 
 def test_replay_publishes_the_bytes_that_compute_prints(
-    installation: Settings, computed: dict[tuple[str, int, int], bytes], tmp_path: Path
+    installation: Settings, computed: dict[Key, bytes], tmp_path: Path
 ) -> None:
-    with Pipeline(installation, ingest="false") as pipeline:
+    with Pipeline(installation, ingest="false", hopping="10s/1s") as pipeline:
         worker = pipeline.start_worker(1)
         replay = Child(
             "replay",

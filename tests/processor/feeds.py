@@ -26,6 +26,7 @@ from models.frame import (
 )
 from models.window import encode_window
 from orderbook.reference import published, reference_windows
+from orderbook.span import Span
 
 STALE_AFTER_MS = 3_000
 START_MS = 1_723_161_599_000
@@ -104,7 +105,19 @@ steps = st.lists(
     min_size=1,
     max_size=50,
 )
-rules = st.sampled_from([(100, 300), (1_000, 10_000, 60_000), (250,), (60_000, 86_400_000)])
+rules = st.sampled_from(
+    [
+        (100, 300),
+        (1_000, 10_000, 60_000),
+        (250,),
+        (60_000, 86_400_000),
+        (100, Span(300, 100)),
+        (Span(10_000, 2_500),),
+        (60_000, Span(300_000, 60_000), Span(86_400_000, 21_600_000)),
+    ]
+)
+"""The windows: a number is the length of those that do not overlap."""
+Lengths = tuple[int | Span, ...]
 
 
 class Choices:
@@ -311,13 +324,27 @@ class Venue:
         return round(self.market.lot * (1 + choices.among(40)), 2)
 
 
-def reference(market: Market, items: list[Any], lengths: tuple[int, ...], grace_ms: int) -> Any:
+def split(lengths: Lengths) -> tuple[tuple[int, ...], tuple[Span, ...]]:
+    """Return the lengths of the windows that do not overlap, and the spans of those that do."""
+    hopping = tuple(length for length in lengths if isinstance(length, Span))
+    return tuple(length for length in lengths if not isinstance(length, Span)), hopping
+
+
+def unit_of(lengths: Lengths) -> int:
+    """Return the least time between two edges of windows."""
+    plain, hopping = split(lengths)
+    return min((*plain, *(span.hop_ms for span in hopping)))
+
+
+def reference(market: Market, items: list[Any], lengths: Lengths, grace_ms: int) -> Any:
     """Return the windows of the reference, as published."""
+    plain, hopping = split(lengths)
     windows = reference_windows(
         items,
         instrument=market.instrument,
         channel=market.channel,
-        lengths_ms=lengths,
+        lengths_ms=plain,
+        hopping=hopping,
         grace_ms=grace_ms,
     )
     return [encode_window(published(window)) for window in windows]
@@ -394,10 +421,11 @@ def as_reference(item: Item) -> tuple[Any, ...]:
 class Run:
     """A processor that is fed, and what it published."""
 
-    def __init__(self, market: Market, lengths: tuple[int, ...], grace_ms: int) -> None:
-        self.rules = Rules(lengths, grace_ms, STALE_AFTER_MS)
+    def __init__(self, market: Market, lengths: Lengths, grace_ms: int) -> None:
+        plain, hopping = split(lengths)
+        self.rules = Rules(plain, grace_ms, STALE_AFTER_MS, hopping)
         self.processor = Processor(market.instrument, self.rules)
-        self.windows: list[tuple[int, int, bytes]] = []
+        self.windows: list[tuple[int, int, int, bytes]] = []
         self.refused: list[str] = []
 
     def feed(self, frames: list[Frame]) -> Run:
@@ -405,7 +433,9 @@ class Run:
             outcome = self.processor.feed(frame)
             self.refused += [reason for _, reason, _ in outcome.refused]
             for window in outcome.windows:
-                self.windows.append((window["end_ms"], window["length_ms"], encode_window(window)))
+                length_ms = window["length_ms"]
+                place = window["end_ms"], length_ms, window.get("hop_ms", length_ms)
+                self.windows.append((*place, encode_window(window)))
         return self
 
     def recover(self) -> Run:
@@ -417,5 +447,5 @@ class Run:
         return self
 
     def published(self) -> list[bytes]:
-        """Return the windows by end and length."""
-        return [encoded for _, _, encoded in sorted(self.windows)]
+        """Return the windows by end, length and hop."""
+        return [encoded for *_, encoded in sorted(self.windows)]

@@ -19,6 +19,7 @@ from tests.processor.feeds import (
     reference,
     rules,
     steps,
+    unit_of,
 )
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
@@ -40,13 +41,14 @@ def differences(ours, theirs):
         if mine != other:
             left, right = json.loads(mine), json.loads(other)
             fields = {name: (left[name], right[name]) for name in left if left[name] != right[name]}
-            return f"{left['length_ms']} ms at {left['start_ms']}: product, reference: {fields}"
+            span = f"{left['length_ms']} ms every {left.get('hop_ms', left['length_ms'])} ms"
+            return f"{span} at {left['start_ms']}: product, reference: {fields}"
     return f"{len(ours)} windows, {len(theirs)} in the reference"
 
 
 def feed(market, lengths, steps):
     """A snapshot of both sides, the drawn steps, and a tick that closes what can be closed."""
-    return Venue(market, min(lengths)).play([("snapshot", 0, 59_048), *steps, ("tick", 9, 2)])
+    return Venue(market, unit_of(lengths)).play([("snapshot", 0, 59_048), *steps, ("tick", 9, 2)])
 
 
 @profile

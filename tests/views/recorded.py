@@ -11,13 +11,16 @@ from pathlib import Path
 from aiohttp import web
 
 from app.processor import Processor, Rules
+from app.push.hub import Hub
 from app.recording import read_recording
 from app.serving import BookView, Owner, Readiness
-from app.views import middlewares, routes
+from app.views.server import Runner
+from app.views.site import Limits, install
 from models.frame import FRAME_VERSION, Connected, Frame, Notification
 from models.live import LiveState
 from models.window import encode_window
 from orderbook.imbalance import imbalance
+from orderbook.span import Span
 from orderbook.units import RATIO_UNIT, UNIT
 from orderbook.window import weighted_mid
 
@@ -25,7 +28,7 @@ RECORDING = Path(__file__).parents[1] / "data" / "coinm-ethusd-excerpt.jsonl.gz"
 RECORDED_NAME = b"ETH-PERPETUAL"
 BOOK = b'"book.'
 LENGTHS_MS = (1_000, 10_000, 60_000)
-RULES = Rules(LENGTHS_MS, 250, 3_000)
+RULES = Rules(LENGTHS_MS, 250, 3_000, (Span(10_000, 1_000),))
 SESSION = "recorded-1"
 PARTITIONS = 8
 
@@ -43,6 +46,8 @@ class RecordedServing:
         self.worker = worker
         self.simulated = simulated
         self.lengths_ms = LENGTHS_MS
+        self.kept_windows = 3_600
+        self.hopping = RULES.hopping
         self.stale_after_ms = RULES.stale_after_ms
         self.clock_ms = 0
         """The wall clock that the answers are given by."""
@@ -51,7 +56,7 @@ class RecordedServing:
         self.faults: list[str] = []
         """Why this worker is not ready."""
         self.processors: dict[str, Processor] = {}
-        self.closed: dict[tuple[str, int], list[tuple[int, bytes]]] = {}
+        self.closed: dict[tuple[str, int, int | None], list[tuple[int, bytes]]] = {}
         self.last_window: dict[str, dict[str, object]] = {}
         self._unread: dict[str, Iterator[tuple[int, bytes]]] = {}
 
@@ -75,13 +80,17 @@ class RecordedServing:
         for received_ns, message in islice(self._unread[name], messages):
             renamed = message.replace(RECORDED_NAME, name.encode())
             outcome = processor.feed(self._frame(processor, [Notification(received_ns, renamed)]))
-            for record in outcome.windows:
-                length_ms, start_ms = record["length_ms"], record["start_ms"]
-                windows = self.closed.setdefault((name, length_ms), [])
-                windows.append((start_ms, encode_window(record)))
-                if length_ms == LENGTHS_MS[0]:
-                    self.last_window[name] = record
+            self.keep(name, outcome.windows)
             self.clock_ms = max(self.clock_ms, received_ns // 1_000_000 + 100)
+
+    def keep(self, name: str, records: list[dict[str, object]]) -> None:
+        """Keep windows that have closed, as the history does."""
+        for record in records:
+            length_ms, hop_ms = record["length_ms"], record.get("hop_ms")
+            windows = self.closed.setdefault((name, length_ms, hop_ms), [])
+            windows.append((record["start_ms"], encode_window(record)))
+            if length_ms == LENGTHS_MS[0] and hop_ms is None:
+                self.last_window[name] = record
 
     @staticmethod
     def _frame(processor: Processor, items: list[Connected | Notification]) -> Frame:
@@ -117,9 +126,15 @@ class RecordedServing:
         )
 
     def windows(
-        self, instrument: str, length_ms: int, from_ms: int, to_ms: int, limit: int
+        self,
+        instrument: str,
+        length_ms: int,
+        from_ms: int,
+        to_ms: int,
+        limit: int,
+        hop_ms: int | None = None,
     ) -> list[bytes]:
-        windows = self.closed.get((instrument, length_ms), [])
+        windows = self.closed.get((instrument, length_ms, hop_ms), [])
         return [window for start, window in windows if from_ms <= start < to_ms][-limit:]
 
     def readiness(self) -> Readiness:
@@ -160,15 +175,26 @@ class RecordedServing:
 
 
 @asynccontextmanager
-async def served(serving: RecordedServing, port: int = 0) -> AsyncIterator[str]:
+async def served(
+    serving: RecordedServing, port: int = 0, limits: Limits | None = None
+) -> AsyncIterator[str]:
     """Serve the views on a free port of loopback; give the base URL."""
-    application = web.Application(middlewares=middlewares())
-    application.add_routes(routes(serving))
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.2)
+    async with served_with_hub(serving, port, limits) as (url, _):
+        yield url
+
+
+@asynccontextmanager
+async def served_with_hub(
+    serving: RecordedServing, port: int = 0, limits: Limits | None = None
+) -> AsyncIterator[tuple[str, Hub]]:
+    """Serve the views; give the base URL, and the hub of the streams."""
+    application = web.Application()
+    hub = install(application, serving, limits)
+    runner = Runner(application)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port)
         await site.start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}", hub
     finally:
         await runner.cleanup()

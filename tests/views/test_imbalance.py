@@ -49,7 +49,7 @@ async def test_flow_is_the_last_closed_window(
     http: ClientSession, url: str, serving: RecordedServing
 ) -> None:
     data = (await ask(http, f"{url}/v1/imbalance/{ETH}", ImbalanceAnswer)).data
-    _, window = serving.closed[ETH, 1_000][-1]
+    _, window = serving.closed[ETH, 1_000, None][-1]
     last = msgspec.json.decode(window)
     assert (data.window_end_ms, data.window_length_ms) == (last["end_ms"], 1_000)
     assert data.ofi_usd == last["ofi_usd"]

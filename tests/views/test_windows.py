@@ -21,7 +21,7 @@ async def test_by_default_the_shortest_of_the_last_hour(
     http: ClientSession, url: str, serving: RecordedServing
 ) -> None:
     answer = await ask(http, f"{url}/v1/windows/{ETH}", WindowsAnswer)
-    published = serving.closed[ETH, 1_000]
+    published = serving.closed[ETH, 1_000, None]
     assert [window.start_ms for window in answer.data] == [start for start, _ in published]
     assert len(answer.data) > 20
     assert (answer.meta.length_ms, answer.meta.limit) == (1_000, 1_000)
@@ -34,14 +34,14 @@ async def test_the_bytes_are_the_published_ones(
 ) -> None:
     async with http.get(f"{url}/v1/windows/{ETH}?length=10s") as answer:
         body = await answer.read()
-    published = b",".join(window for _, window in serving.closed[ETH, 10_000])
+    published = b",".join(window for _, window in serving.closed[ETH, 10_000, None])
     assert body.startswith(b'{"ok":true,"data":[' + published + b'],"meta":{')
 
 
 async def test_a_limit_keeps_the_last(
     http: ClientSession, url: str, serving: RecordedServing
 ) -> None:
-    starts = [start for start, _ in serving.closed[ETH, 1_000]]
+    starts = [start for start, _ in serving.closed[ETH, 1_000, None]]
     answer = await ask(http, f"{url}/v1/windows/{ETH}?limit=3", WindowsAnswer)
     assert [window.start_ms for window in answer.data] == starts[-3:]
     assert answer.meta.has_earlier
@@ -52,7 +52,7 @@ async def test_a_limit_keeps_the_last(
 async def test_a_span_includes_its_start_only(
     http: ClientSession, url: str, serving: RecordedServing
 ) -> None:
-    starts = [start for start, _ in serving.closed[ETH, 1_000]]
+    starts = [start for start, _ in serving.closed[ETH, 1_000, None]]
     first, last = starts[4], starts[9]
     for span in (
         {"from": str(first), "to": str(last)},

@@ -1,0 +1,44 @@
+"""Puts around the worker what others see of it: views, streams, metrics; and a monitor."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, Final
+
+from app.metrics_collector import WorkerCollector
+from app.monitor import Monitor
+from app.push.tap import Tap, consumer_of
+from app.views.access import Access
+from app.views.site import Limits, install
+
+if TYPE_CHECKING:
+    from app.worker import Steelyard
+
+
+OTHER_FILES: Final = 4_096
+"""Files and sockets beside the streams' that a worker may have open: mostly RocksDB's."""
+
+
+def operate(app: Steelyard) -> None:
+    """Serve the views, push what comes, and watch over the worker."""
+    configured, metrics = app.options, app.shared.metrics
+    allow_files(configured.web_streams + OTHER_FILES)
+    token = configured.web_token.get_secret_value() if configured.web_token else None
+    is_local = not (configured.serves_others or configured.allow_remote_web)
+    limits = Limits(Access(token, is_local=is_local), max_streams=configured.web_streams)
+    hub = install(app.web.web_app, app.shared, limits, metrics)
+    collector = WorkerCollector(app, hub)
+    metrics.registry.register(collector)
+    monitor = Monitor(app, collector)
+    windows = app.topic_name("windows")
+    tap = Tap(hub, lambda: consumer_of(configured.kafka), windows, configured.partitions)
+    for task in (tap.run, monitor.watch_loop, monitor.watch_kafka, monitor.watch_state):
+        app.task(task)
+
+
+def allow_files(wanted: int) -> None:
+    """Let this process open so many files, if the machine does; the usual 1,024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

@@ -1,0 +1,61 @@
+"""What a client asks to be pushed, checked: instruments, states, window lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from app.durations import format_span
+from app.push.latest import STATES, Interest, interest
+from app.serving import Serving
+from app.views.problems import bad_parameter, shown
+from app.views.query import check_name, state_of
+from orderbook.span import tumbling
+
+MAX_NAMES: Final = 500
+FLAGS: Final = {"true": True, "false": False}
+
+
+def interest_of(
+    serving: Serving, names: Iterable[str] | None, lengths: Iterable[str], *, states: bool
+) -> Interest:
+    """Return the interest in these instruments (None: all); raise a Problem if there is none."""
+    channels = [checked_length(serving, length) for length in dict.fromkeys(lengths)]
+    if states:
+        channels.append(STATES)
+    if not channels:
+        raise bad_parameter("lengths", "neither states nor windows of any length are asked for")
+    return interest(channels, None if names is None else checked_names(serving, names))
+
+
+def checked_names(serving: Serving, names: Iterable[str]) -> list[str]:
+    """Return instruments that exist; raise a Problem at the first that does not."""
+    chosen = list(dict.fromkeys(names))
+    if not 0 < len(chosen) <= MAX_NAMES:
+        raise bad_parameter("instruments", f"{len(chosen)} names; 1 to {MAX_NAMES} can be given")
+    known = serving.states()
+    for name in chosen:
+        check_name(name)
+        state_of(known, name)
+    return chosen
+
+
+def checked_length(serving: Serving, length: str) -> str:
+    """Return a window length that there is; raise a Problem if it is not computed here."""
+    have = [format_span(span) for span in (*tumbling(*serving.lengths_ms), *serving.hopping)]
+    if length not in have:
+        detail = f"there are no windows of {shown(length)}; there are {', '.join(have)}"
+        raise bad_parameter("lengths", detail)
+    return length
+
+
+def flag(name: str, text: str) -> bool:
+    """Return a truth value; raise a Problem if the text is none."""
+    if text not in FLAGS:
+        raise bad_parameter(name, f"{shown(text)} is neither true nor false")
+    return FLAGS[text]
+
+
+def listed(text: str) -> list[str]:
+    """Return the parts of a comma-separated list."""
+    return text.split(",")

@@ -1,0 +1,109 @@
+"""Closed windows as they come into Kafka, of all partitions: whoever owns an instrument, any worker
+pushes its windows.
+
+A consumer without a group reads from the present on, only while clients follow windows; it commits
+nothing and delays nobody. What it misses while Kafka is away is in the history.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from app.durations import format_span
+from app.push.hub import Hub
+from app.push.latest import Key
+from orderbook.span import Span
+
+log = logging.getLogger("steelyard.push")
+
+IDLE_S: Final = 10.0
+"""The consumer outlives the last follower by this: a page that is loaded anew is back at once."""
+RETRY_S: Final = 2.0
+FETCH_MS: Final = 200
+MAX_RECORDS: Final = 500
+
+
+class _WindowKey(msgspec.Struct):
+    instrument: str
+    length_ms: int
+    hop_ms: int | None = None
+
+
+_decoder = msgspec.json.Decoder(_WindowKey)
+
+
+class Tap:
+    """Reads the topic of closed windows for the hub."""
+
+    def __init__(
+        self, hub: Hub, consumer: Callable[[], AIOKafkaConsumer], topic: str, partitions: int
+    ) -> None:
+        self.hub = hub
+        self.topic = topic
+        self._consumer = consumer
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
+        self._channels: set[str] = set()
+
+    async def run(self) -> None:
+        """Read whenever clients follow windows, until cancelled."""
+        while True:
+            await self.hub.windows_followed.wait()
+            try:
+                await self._read()
+            except (KafkaError, OSError) as error:
+                log.warning("windows are not pushed: Kafka does not answer (%r)", error)
+                await asyncio.sleep(RETRY_S)
+
+    async def _read(self) -> None:
+        consumer = self._consumer()
+        await consumer.start()
+        try:
+            consumer.assign(self._partitions)
+            await consumer.seek_to_end(*self._partitions)
+            idle_since: float | None = None
+            now = asyncio.get_running_loop().time
+            while idle_since is None or now() - idle_since < IDLE_S:
+                found = await consumer.getmany(timeout_ms=FETCH_MS, max_records=MAX_RECORDS)
+                self.take(record.value for records in found.values() for record in records)
+                if self.hub.windows_followed.is_set():
+                    idle_since = None
+                elif idle_since is None:
+                    idle_since = now()
+        finally:
+            with suppress(KafkaError):
+                await consumer.stop()
+            # What was the last when the reading ended is not the last any more.
+            for channel in self._channels:
+                self.hub.latest.forget(channel)
+            self._channels.clear()
+
+    def take(self, values: Iterable[bytes | None]) -> None:
+        """Hand windows on to the hub."""
+        windows = []
+        for value in values:
+            try:
+                found = _decoder.decode(value or b"")
+            except msgspec.MsgspecError as error:
+                log.warning("%s: not a window: %s", self.topic, error)
+                continue
+            span = Span(found.length_ms, found.hop_ms or found.length_ms)
+            key = Key(format_span(span), found.instrument)
+            windows.append((key, value or b""))
+        if windows:
+            self._channels.update(key.channel for key, _ in windows)
+            self.hub.put_windows(windows)
+
+
+def consumer_of(kafka: str) -> AIOKafkaConsumer:
+    """Return a consumer that belongs to no group and begins where the topic ends."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="latest"
+    )

@@ -1,0 +1,1 @@
+"""Recording the venue: channels in, segments with manifests out, and the check of what is kept."""

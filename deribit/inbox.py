@@ -1,0 +1,58 @@
+"""The inbox: a bounded queue of stamped events between the socket and who consumes them.
+
+What does not fit is not put in; the caller says what became of it. Marks always fit: there are few,
+and without them the reader would not know what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from deribit.events import Event
+
+Stamped = tuple[int, Event]
+"""The receive time, ns since the epoch, and what happened."""
+
+
+class Inbox:
+    """Events in order, with the bytes of their messages counted."""
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes
+        self._events: deque[Stamped] = deque()
+        self._bytes = 0
+        self._has_events = asyncio.Event()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def fits(self, size: int = 0) -> bool:
+        """Whether a message of so many bytes may still be put in."""
+        return len(self._events) < self._max_messages and self._bytes + size <= self._max_bytes
+
+    def put(self, received_ns: int, event: Event, size: int = 0) -> None:
+        """Append an event that holds so many bytes."""
+        self._events.append((received_ns, event))
+        self._bytes += size
+        self._has_events.set()
+
+    def take(self) -> list[Stamped]:
+        """Return all there is."""
+        events = list(self._events)
+        self._events.clear()
+        self._bytes = 0
+        return events
+
+    async def wait(self) -> None:
+        """Wait until there is something, or nothing will come any more."""
+        while not self._events and not self._is_closed:
+            self._has_events.clear()
+            await self._has_events.wait()
+
+    def close(self) -> None:
+        """Nothing more will come; what is there can still be taken."""
+        self._is_closed = True
+        self._has_events.set()

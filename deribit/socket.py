@@ -1,0 +1,67 @@
+"""The websocket: how it is opened, and what the ways in which it fails mean."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
+
+from deribit.events import Reconnect
+
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""All instruments of the venue are 5.1 MB; of its futures, what we ask for, under 1 MB."""
+CLOSE_TIMEOUT_S: Final = 1.0
+CROWDED_STATUS: Final = 429
+CROWDED_WAIT_S: Final = 10.0
+"""The venue answers 429 to the 33rd connection of an address."""
+TOO_SLOW: Final = "connection_too_slow"
+TOO_SLOW_WAIT_S: Final = 5.0
+"""Who could not keep up is given the same load again: not at once."""
+
+NOT_OPENED: Final = (OSError, InvalidHandshake, InvalidProxy, EOFError)
+"""What opening raises; a timeout is an OSError."""
+
+
+class _WithoutMessages(logging.LoggerAdapter[logging.Logger]):
+    """A logger without DEBUG, at which websockets prints every message: some carry secrets."""
+
+    def isEnabledFor(self, level: int) -> bool:
+        """Whether a level is logged, whatever the logger below was set to."""
+        return level > logging.DEBUG and super().isEnabledFor(level)
+
+
+_log: Final = _WithoutMessages(logging.getLogger("steelyard.ingest.socket"), {})
+
+
+async def open_socket(url: str) -> ClientConnection:
+    """Open a websocket; the caller bounds the time. Certificates are always verified."""
+    return await connect(
+        url,
+        compression=None,
+        max_size=MAX_MESSAGE_BYTES,
+        open_timeout=None,
+        close_timeout=CLOSE_TIMEOUT_S,
+        ping_interval=None,  # the session's own probes prove more: that it answers
+        proxy=True if url.startswith("wss://") else None,
+        logger=_log,
+    )
+
+
+def why_not_opened(url: str, error: Exception) -> Reconnect:
+    """Return what an error of NOT_OPENED means."""
+    is_crowded = isinstance(error, InvalidStatus) and error.response.status_code == CROWDED_STATUS
+    # A proxy's address may hold a password, and websockets would repeat it.
+    said = "" if isinstance(error, InvalidProxy) else str(error)
+    detail = f"{url}: {said or type(error).__name__}"
+    return Reconnect("not_connected", detail, CROWDED_WAIT_S if is_crowded else 0.0)
+
+
+def why_closed(error: ConnectionClosed) -> Reconnect:
+    """Return what the end of a connection means."""
+    if error.rcvd is None:
+        return Reconnect("reset", str(error))
+    if TOO_SLOW in error.rcvd.reason:
+        return Reconnect(TOO_SLOW, str(error), TOO_SLOW_WAIT_S)
+    return Reconnect("closed", str(error))

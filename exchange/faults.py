@@ -1,0 +1,314 @@
+"""Faults on command: each is read from parameters first, and made on the stage then.
+
+Reading raises RpcError for a parameter that is missing, wrong or unknown, so that a scenario is
+checked as a whole before it begins. README.md has the table of them all.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exchange.channels import INTERVALS
+from exchange.corpus import MALFORMED, huge_message
+from exchange.errors import (
+    INVALID_PARAMS,
+    MESSAGES,
+    METHOD_NOT_FOUND,
+    NOT_FOUND,
+    SYSTEM_MAINTENANCE,
+    RpcError,
+    invalid_param,
+)
+from exchange.hub import CLOSE_TOO_SLOW, TOO_SLOW, Hub, Subscriber
+from exchange.params import Params
+from exchange.tamper import Mark
+from exchange.trouble import ANY_METHOD, Ordered, Refusal, Trouble
+from exchange.venue import Venue
+
+STATES = ("open", "locked", "halted", "inactive", "closed")
+MAX_HUGE_MIB = 256
+CLOSE_GOING_AWAY = 1001
+
+
+@dataclass(slots=True)
+class Stage:
+    """What a fault can reach."""
+
+    hub: Hub
+    venue: Venue
+    trouble: Trouble
+
+
+Action = Callable[[Stage], object]
+
+
+def make(name: str, params: Params) -> Action:
+    """The fault of that name with these parameters."""
+    if name not in FAULTS:
+        raise RpcError(METHOD_NOT_FOUND, data=f"there is no fault {name!r}")
+    action = FAULTS[name](params)
+    unknown = params.unread()
+    if unknown:
+        raise RpcError(INVALID_PARAMS, data={"param": unknown[0], "reason": "unknown"})
+    return action
+
+
+def _marking(mark: Mark) -> Callable[[Params], Action]:
+    def read(params: Params) -> Action:
+        channel, count = params.text("channel"), _positive(params, "count", 1)
+
+        def act(stage: Stage) -> str:
+            stage.hub.tamper.mark(channel, mark, count)
+            return "ok"
+
+        return act
+
+    return read
+
+
+def gap(params: Params) -> Action:
+    """The next change of an instrument vanishes on each of its incremental channels."""
+    name, count = params.text("instrument_name"), _positive(params, "count", 1)
+
+    def act(stage: Stage) -> str:
+        _check_listed(stage, name)
+        for interval in INTERVALS:
+            channel = f"book.{name}.{interval}"
+            if channel in stage.hub.live:
+                stage.hub.tamper.mark(channel, "drop", count)
+        return "ok"
+
+    return act
+
+
+def delay(params: Params) -> Action:
+    """The notifications of a channel wait for so long, and come all at once then."""
+    channel, seconds = params.text("channel"), params.number("seconds")
+
+    def act(stage: Stage) -> str:
+        stage.hub.tamper.hold(channel)
+        asyncio.get_running_loop().call_later(seconds, stage.hub.release, channel)
+        return "ok"
+
+    return act
+
+
+def mute(params: Params) -> Action:
+    """No notification comes on any channel, though heartbeats do; for so long, or until calm."""
+    seconds = params.number("seconds", 0.0)
+
+    def act(stage: Stage) -> str:
+        stage.hub.tamper.mute(True)
+        if seconds:
+            asyncio.get_running_loop().call_later(seconds, stage.hub.tamper.mute, False)
+        return "ok"
+
+    return act
+
+
+def restart_ids(params: Params) -> Action:
+    """All books go on under lower ids, each with a snapshot."""
+
+    def act(stage: Stage) -> str:
+        stage.venue.restart_ids()
+        return "ok"
+
+    return act
+
+
+def disconnect(params: Params) -> Action:
+    """All connections end: cut (FIN), reset (at once), or closed with a handshake; how many."""
+    how = params.choice("how", ("cut", "reset", "close"), "cut")
+    code = params.integer("code", CLOSE_GOING_AWAY)
+    reason = params.text("reason", "going away")
+
+    def end(subscriber: Subscriber) -> None:
+        match how:
+            case "cut":
+                subscriber.cut()
+            case "reset":
+                subscriber.abort()
+            case _:
+                subscriber.close(code, reason)
+
+    return lambda stage: _each(stage, end)
+
+
+def too_slow(params: Params) -> Action:
+    """All connections are ended as those of readers that are too slow; how many."""
+    return lambda stage: _each(stage, lambda one: one.close(CLOSE_TOO_SLOW, TOO_SLOW))
+
+
+def half_open(params: Params) -> Action:
+    """All connections stay open, but nothing is sent or read on them any more; how many."""
+    return lambda stage: _each(stage, lambda one: one.freeze())
+
+
+def no_answer(params: Params) -> Action:
+    """The next calls of a method, or all until calm, are not answered."""
+    return _ordering(params, None)
+
+
+def error(params: Params) -> Action:
+    """The next calls of a method (`*`: of any), or all until calm (count 0), get an error."""
+    code = params.integer("code")
+    if code not in MESSAGES:
+        raise invalid_param("code", f"value must be one of {', '.join(map(str, MESSAGES))}")
+    return _ordering(params, code)
+
+
+def refuse_connections(params: Params) -> Action:
+    """The next handshakes, or all until calm (count 0), are answered with an HTTP status."""
+    status, count = params.integer("status"), params.integer("count", 1)
+    if not 400 <= status <= 599:
+        raise invalid_param("status", "value must be between 400 and 599")
+
+    def act(stage: Stage) -> str:
+        stage.trouble.handshakes.append(Refusal(status, count or None))
+        return "ok"
+
+    return act
+
+
+def huge(params: Params) -> Action:
+    """A notification of so many MiB goes to all connections; how many."""
+    mib = _positive(params, "mib", 64)
+    if mib > MAX_HUGE_MIB:
+        raise invalid_param("mib", f"value must be at most {MAX_HUGE_MIB}")
+    channel = params.text("channel", "book.BTC-PERPETUAL.100ms")
+    return lambda stage: stage.hub.inject(None, huge_message(channel, mib << 20))
+
+
+def malformed(params: Params) -> Action:
+    """Messages of the corpus (one, or all without a name) go to all connections; how many."""
+    name = params.optional_text("name")
+    if name is not None and name not in MALFORMED:
+        raise invalid_param("name", f"value must be one of {', '.join(MALFORMED)}")
+    chosen = [MALFORMED[name]] if name is not None else list(MALFORMED.values())
+
+    def act(stage: Stage) -> int:
+        for message in chosen:
+            stage.hub.inject(None, message.content, message.is_text)
+        return len(chosen)
+
+    return act
+
+
+def inject(params: Params) -> Action:
+    """Any text goes to the followers of a channel, or to all connections with null; how many."""
+    channel, text = params.optional_text("channel"), params.text("text")
+    return lambda stage: stage.hub.inject(channel, text)
+
+
+def maintenance(params: Params) -> Action:
+    """Nothing is traded, all calls are answered 11051, and platform_state says so; or it ends."""
+    is_on = params.flag("on", True)
+
+    def act(stage: Stage) -> str:
+        calls = stage.trouble.calls
+        calls[:] = [one for one in calls if one != MAINTENANCE]
+        if is_on:
+            calls.append(MAINTENANCE)
+        stage.venue.lock(is_on)
+        return "ok"
+
+    return act
+
+
+def set_state(params: Params) -> Action:
+    """An instrument is opened, locked, halted, or closed."""
+    name, state = params.text("instrument_name"), params.choice("state", STATES)
+
+    def act(stage: Stage) -> str:
+        _check_listed(stage, name)
+        stage.venue.set_state(name, state)
+        return "ok"
+
+    return act
+
+
+def list_instrument(params: Params) -> Action:
+    """One more instrument is listed; its name."""
+    return lambda stage: stage.venue.list_next()
+
+
+def delist(params: Params) -> Action:
+    """An instrument is closed for good."""
+    name = params.text("instrument_name")
+
+    def act(stage: Stage) -> str:
+        _check_listed(stage, name)
+        stage.venue.delist(name)
+        return "ok"
+
+    return act
+
+
+def calm(params: Params) -> Action:
+    """All that lasts or waits for its victims ends; what was held back is sent."""
+
+    def act(stage: Stage) -> str:
+        stage.hub.calm()
+        stage.trouble.calm()
+        if stage.venue.is_locked:
+            stage.venue.lock(False)
+        return "ok"
+
+    return act
+
+
+def _ordering(params: Params, code: int | None) -> Action:
+    method, count = params.text("method", ANY_METHOD), params.integer("count", 1)
+
+    def act(stage: Stage) -> str:
+        stage.trouble.calls.append(Ordered(method, code, count or None))
+        return "ok"
+
+    return act
+
+
+def _positive(params: Params, name: str, default: int) -> int:
+    value = params.integer(name, default)
+    if value < 1:
+        raise invalid_param(name, "value must be at least 1")
+    return value
+
+
+def _check_listed(stage: Stage, name: str) -> None:
+    if stage.venue.state(name) is None:
+        raise RpcError(NOT_FOUND, data={"param": "instrument_name"})
+
+
+def _each(stage: Stage, end: Callable[[Subscriber], None]) -> int:
+    victims = tuple(stage.hub.connections)
+    for victim in victims:
+        end(victim)
+    return len(victims)
+
+
+MAINTENANCE = Ordered(ANY_METHOD, SYSTEM_MAINTENANCE, None)
+
+FAULTS: dict[str, Callable[[Params], Action]] = {
+    "drop": _marking("drop"),
+    "skip": _marking("drop"),  # its first name
+    "duplicate": _marking("twice"),
+    "reorder": _marking("swap"),
+    "delay": delay,
+    "gap": gap,
+    "mute": mute,
+    "restart_ids": restart_ids,
+    "disconnect": disconnect,
+    "too_slow": too_slow,
+    "half_open": half_open,
+    "no_answer": no_answer,
+    "error": error,
+    "refuse_connections": refuse_connections,
+    "huge": huge,
+    "malformed": malformed,
+    "inject": inject,
+    "maintenance": maintenance,
+    "set_state": set_state,
+    "list": list_instrument,
+    "delist": delist,
+    "calm": calm,
+}

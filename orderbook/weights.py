@@ -1,0 +1,180 @@
+"""The weights of the ten levels in `ofi_integrated` are fitted on windows that ended before.
+
+Cont, Cucuringu & Zhang, "Cross-impact of order flow imbalance in equity markets" (2023): the first
+principal component of the normalised order flow of the levels, divided by its sum of absolutes. The
+fit is arithmetic of integers alone, so every machine comes to the same weights, to the last digit
+(docs/decisions/0005-weights.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import add, mul
+from typing import Any, Final, NamedTuple
+
+from orderbook.flow import FLOW_LEVELS
+from orderbook.units import from_record, to_record
+
+FIT_PERIOD_WINDOWS: Final = 360
+"""Weights can change where a multiple of so many lengths begins: 1 s 6 min, 10 s 1 h, 1 min 6 h."""
+FIT_LEAST_WINDOWS: Final = 100
+"""With fewer, ten weights would say more about chance than about the market."""
+VECTOR_UNIT: Final = 10**6
+"""Units in 1 of a normalised flow that is learnt from."""
+WEIGHT_UNIT: Final = 10**6
+"""Units in 1 of the weights' sum of absolutes."""
+
+_SQUARINGS: Final = 16
+"""What the other components are of the first is raised to the power 2¹⁶, so it vanishes."""
+_PRECISION_BITS: Final = 96
+_GONE_BITS: Final = 60
+"""With so little left of the others, more squarings would not change a digit of a weight."""
+_STANDS_OUT_BITS: Final = 30
+"""A component is the first if so little is left of the others: they were below 0.9997 of it."""
+
+PRODUCTS: Final = FLOW_LEVELS * (FLOW_LEVELS + 1) // 2
+
+Matrix = list[list[int]]
+
+
+class Weights(NamedTuple):
+    """One weight for each level, and where they come from."""
+
+    levels: tuple[int, ...]
+    """In units of 1e-6; their absolutes add up to 1, but for the rounding of each."""
+    windows: int
+    """How many windows they were fitted on; 0 if they are equal because nothing is fitted yet."""
+
+
+EQUAL: Final = Weights((WEIGHT_UNIT // FLOW_LEVELS,) * FLOW_LEVELS, 0)
+
+
+class Fit:
+    """What the windows of one length have taught, and the weights that follow from it."""
+
+    __slots__ = ("_block", "_count", "_period_ms", "_products", "_sums", "_weights")
+
+    def __init__(self, length_ms: int) -> None:
+        self._period_ms = length_ms * FIT_PERIOD_WINDOWS
+        self._block = 0
+        """Number of the period, since the epoch, that the weights were last looked at in."""
+        self._weights = EQUAL
+        self._count = 0
+        self._sums = [0] * FLOW_LEVELS
+        self._products = [0] * PRODUCTS
+
+    def at(self, start_ms: int) -> Weights:
+        """Return the weights of a window that begins then; windows come by their start.
+
+        In the first one of a period they are fitted anew on all windows since the last fit, which
+        have ended by then. If these are too few or have no first component, the old ones stay.
+        """
+        block = start_ms // self._period_ms
+        if block > self._block:
+            self._block = block
+            if self._count >= FIT_LEAST_WINDOWS:
+                levels = fitted(self._count, self._sums, self._products)
+                if levels is not None:
+                    self._weights = Weights(levels, self._count)
+                    self._count = 0
+                    self._sums = [0] * FLOW_LEVELS
+                    self._products = [0] * PRODUCTS
+        return self._weights
+
+    def learn(self, flow: Sequence[int], scale: int, depth: int) -> None:
+        """Add a window to those of the next fit, by its normalised flow `flow · scale / depth`."""
+        factor = 2 * scale * VECTOR_UNIT
+        vector = [(each * factor + depth) // (2 * depth) for each in flow]
+        self._count += 1
+        self._sums = list(map(add, self._sums, vector))
+        products = [one * other for n, one in enumerate(vector) for other in vector[n:]]
+        self._products = list(map(add, self._products, products))
+
+    def to_record(self) -> list[Any]:
+        """Return all of it as plain lists and numbers."""
+        learnt = [] if not self._count else to_record((*self._sums, *self._products))
+        weights = [] if self._weights is EQUAL else [*self._weights.levels, self._weights.windows]
+        return [self._block, self._count, learnt, weights]
+
+    def restore(self, record: list[Any]) -> None:
+        """Take the state of a record; raise ValueError if it is none."""
+        self._block, self._count, learnt, weights = record
+        self._weights = EQUAL
+        if weights:
+            *levels, windows = from_record(weights, FLOW_LEVELS + 1)
+            self._weights = Weights(tuple(levels), windows)
+        if self._count:
+            sums = from_record(learnt, FLOW_LEVELS + PRODUCTS)
+            self._sums, self._products = sums[:FLOW_LEVELS], sums[FLOW_LEVELS:]
+
+
+def fitted(count: int, sums: Sequence[int], products: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the weights that follow from `count` vectors, or None if no component stands out.
+
+    `products` are the sums of the products of two elements: (1,1), (1,2) … (1,10), (2,2) … (10,10).
+    """
+    component = first_component(_covariance(count, sums, products))
+    if component is None:
+        return None
+    total = sum(component)
+    if total < 0 or (total == 0 and next(filter(None, component)) < 0):
+        component = [-each for each in component]
+    norm = sum(map(abs, component))
+    return tuple((2 * each * WEIGHT_UNIT + norm) // (2 * norm) for each in component)
+
+
+def first_component(matrix: Matrix) -> list[int] | None:
+    """Return a multiple of the eigenvector of the largest eigenvalue; None if it is not alone.
+
+    `matrix` is symmetric and not negative. Of its powers only the first component is left: with
+    eigenvalues λ and unit vectors v, the n-th power is Σ λⁿ·v·vᵀ, and each row of v₁·v₁ᵀ is v₁.
+    """
+    power = _cut(matrix)
+    for _ in range(_SQUARINGS):
+        if _is_alone(power, _GONE_BITS):
+            break
+        power = _cut(_square(power))
+    if not _is_alone(power, _STANDS_OUT_BITS):
+        return None
+    return max(power, key=lambda row: sum(map(abs, row)))
+
+
+def _is_alone(matrix: Matrix, bits: int) -> bool:
+    """Whether one eigenvalue is all that there is, but for a part in 2 to the number of bits.
+
+    Of numbers that are not negative, the square of the sum exceeds the sum of the squares by twice
+    their mutual products: by nothing if only one of them is not 0.
+    """
+    trace = sum(row[place] for place, row in enumerate(matrix))
+    of_squares = sum(each * each for row in matrix for each in row)
+    return (trace * trace - of_squares) << bits < trace * trace
+
+
+def _square(matrix: Matrix) -> Matrix:
+    """Return the square of a symmetric matrix."""
+    square = [[0] * len(matrix) for _ in matrix]
+    for place, row in enumerate(matrix):
+        for other in range(place, len(matrix)):
+            square[place][other] = square[other][place] = sum(map(mul, row, matrix[other]))
+    return square
+
+
+def _covariance(count: int, sums: Sequence[int], products: Sequence[int]) -> Matrix:
+    """Return count² times the covariance, which is exact."""
+    matrix = [[0] * FLOW_LEVELS for _ in range(FLOW_LEVELS)]
+    following = iter(products)
+    for one in range(FLOW_LEVELS):
+        for other in range(one, FLOW_LEVELS):
+            entry = count * next(following) - sums[one] * sums[other]
+            matrix[one][other] = matrix[other][one] = entry
+    return matrix
+
+
+def _cut(matrix: Matrix) -> Matrix:
+    """Return a matrix without the digits that its largest number has in excess."""
+    largest = max(max(map(abs, row)) for row in matrix)
+    excess = largest.bit_length() - _PRECISION_BITS
+    if excess <= 0:
+        shift = -excess  # small numbers are scaled up, or cutting their powers would lose them
+        return [[each << shift for each in row] for row in matrix] if largest else matrix
+    return [[each >> excess for each in row] for row in matrix]

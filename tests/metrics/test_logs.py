@@ -1,0 +1,159 @@
+"""Logs: one line a record, for people or as JSON; and no secret in any line, answer or metric."""
+
+import json
+import logging
+import logging.config
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from app.logs import HIDDEN, Hider, logging_config
+from app.monitor import Monitor
+from app.serving import Readiness
+from app.settings import Settings
+from app.views.access import Access
+from app.views.site import Limits
+from tests.harness.processes import ROOT
+from tests.views.recorded import RecordedServing, served
+
+SECRET, TOKEN = "canary-of-the-secret-17", "canary-of-the-token-18"
+CANARY = "canary-of-the"
+START_TIMEOUT_S = 200
+
+
+@pytest.fixture
+def configured() -> Settings:
+    return Settings(
+        _env_file=None,
+        client_id="somebody",
+        client_secret=SECRET,
+        web_token=TOKEN,
+        worker_name="worker-9",
+        log_format="json",
+    )
+
+
+@pytest.fixture
+def restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def logged(configured: Settings, capsys: pytest.CaptureFixture[str]) -> str:
+    """Configure logging as a worker does, log a few things, return what was written."""
+    logging.config.dictConfig(logging_config(configured))
+    log = logging.getLogger("steelyard.test")
+    log.info("connected to %s, session %s", "the venue", "s-1", extra={"attempt": 2})
+    log.warning("it sent %r", {"client_secret": SECRET, "deep": [SECRET, 5]})
+    try:
+        raise ValueError(f"refused {SECRET}, Bearer {TOKEN}")
+    except ValueError:
+        log.exception("it failed")
+    log.error("several\nlines", extra={"headers": {"Authorization": f"Bearer {TOKEN}"}})
+    return capsys.readouterr().err
+
+
+def test_json_lines(
+    configured: Settings, capsys: pytest.CaptureFixture[str], restored_logging: None
+) -> None:
+    lines = [json.loads(line) for line in logged(configured, capsys).splitlines()]
+    assert len(lines) == 4
+    first = lines[0]
+    assert first["message"] == "connected to the venue, session s-1"
+    assert (first["level"], first["logger"], first["worker"], first["attempt"]) == (
+        "info",
+        "steelyard.test",
+        "worker-9",
+        2,
+    )
+    assert first["timestamp"].endswith("Z")
+    assert "ValueError: refused" in lines[2]["exception"]
+    assert lines[3]["headers"] == {"Authorization": f"Bearer {HIDDEN}"}
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_secret_in_a_line(
+    configured: Settings,
+    capsys: pytest.CaptureFixture[str],
+    restored_logging: None,
+    log_format: str,
+) -> None:
+    told = logged(configured.model_copy(update={"log_format": log_format}), capsys)
+    assert told.count(HIDDEN) >= 4
+    assert CANARY not in told
+
+
+def test_what_is_short_does_not_blacken_words() -> None:
+    assert Hider(["ab"]).hidden("a cabin") == "a cabin"
+    assert Hider(["ab"]).hidden("ab") == HIDDEN
+    assert Hider([""]).hidden("text") == "text"
+
+
+def test_one_line_for_each_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
+    monitor = Monitor(None, None)
+    ready = Readiness(True, [], {})
+    told = [
+        Readiness(False, ["tables are being recovered"], {}),
+        Readiness(False, ["3 of 5 instruments wait for their first snapshot"], {}),
+        ready,
+        ready,
+        Readiness(True, [], {}, ["the feed of partitions [1] is stale"]),
+        Readiness(True, [], {}, ["the feed of partitions [1, 2] is stale"]),
+        ready,
+    ]
+    with caplog.at_level(logging.INFO):
+        for readiness in told:
+            monitor.say(readiness)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("INFO", "not ready: tables are being recovered"),
+        ("INFO", "ready"),
+        ("WARNING", "degraded: the feed of partitions [1] is stale"),
+        ("INFO", "ready"),
+    ]
+
+
+async def test_no_secret_in_an_answer(caplog: pytest.LogCaptureFixture) -> None:
+    limits = Limits(Access(TOKEN, is_local=False))
+    with caplog.at_level(logging.DEBUG):
+        async with served(RecordedServing(), limits=limits) as url, ClientSession() as http:
+            for given in ({}, {"Authorization": f"Bearer {TOKEN}"}):
+                for path in ("/metrics", "/readyz", "/openapi.json", "/", f"/v1/books/{TOKEN[:9]}"):
+                    async with http.get(url + path, headers=given) as answer:
+                        assert CANARY not in await answer.text()
+                        assert CANARY not in str(answer.headers)
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.timeout(START_TIMEOUT_S + 40)
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_worker_that_cannot_start_tells_no_secret(tmp_path: Path, log_format: str) -> None:
+    environment = {
+        "STEELYARD_CLIENT_ID": "somebody",
+        "STEELYARD_CLIENT_SECRET": SECRET,
+        "STEELYARD_WEB_TOKEN": TOKEN,
+        "STEELYARD_WEB_HOST": "0.0.0.0",
+        "STEELYARD_KAFKA": "127.0.0.1:9",
+        "STEELYARD_DATA_DIR": str(tmp_path),
+        "STEELYARD_LOG_FORMAT": log_format,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "debug"],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=START_TIMEOUT_S,
+        check=False,
+    )
+    told = done.stdout + done.stderr
+    assert done.returncode == 2, told
+    assert "STEELYARD_KAFKA" in told
+    assert CANARY not in told

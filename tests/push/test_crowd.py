@@ -1,0 +1,91 @@
+"""A crowd on one worker: everybody who reads gets the last state, whoever else does not read."""
+
+import asyncio
+import copy
+
+import pytest
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+from app.views.site import Limits
+from tests.push.conftest import BTC, ETH
+from tests.push.load import follow
+from tests.push.reading import Events
+from tests.views.recorded import RecordedServing, served_with_hub
+
+READERS = 50
+DEAF = 20
+ROUNDS = 20
+
+
+@pytest.fixture
+def busy(market: RecordedServing) -> RecordedServing:
+    serving = copy.copy(market)
+    states = market.states()
+    serving.states = lambda: dict(states)
+    serving.changing = states
+    return serving
+
+
+async def test_a_crowd_gets_the_last_and_shares_the_bytes(busy: RecordedServing) -> None:
+    limits = Limits(max_streams=READERS + DEAF)
+    connector = TCPConnector(limit=0)
+    async with (
+        served_with_hub(busy, limits=limits) as (url, hub),
+        ClientSession(connector=connector, timeout=ClientTimeout(total=None)) as http,
+    ):
+        made = 0
+        make = hub._batch
+
+        def count(*place: object) -> object:
+            nonlocal made
+            made += 1
+            return make(*place)
+
+        hub._batch = count
+        deaf = []
+        port = int(url.rpartition(":")[2])
+        for _ in range(DEAF):
+            _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1)
+            writer.transport.pause_reading()
+            writer.write(b"GET /v1/stream HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            deaf.append(writer)
+        answers = [await http.get(f"{url}/v1/stream") for _ in range(READERS)]
+        crowd = [Events(answer) for answer in answers]
+        await asyncio.gather(*(events.next("states") for events in crowd))
+        before = made
+        for number in range(1, ROUNDS + 1):
+            for name in (BTC, ETH):
+                busy.changing[name].mid = float(number)
+                busy.changing[name].published_ms += 1
+            await asyncio.gather(
+                *(
+                    events.next(
+                        lambda e, mid=number: any(
+                            row["instrument"] == ETH and row["mid"] == mid
+                            for row in e.get("states", ())
+                        )
+                    )
+                    for events in crowd
+                )
+            )
+        # One batch for all who stand at the same place, not one each.
+        assert made - before < ROUNDS * READERS / 2
+        for writer in deaf:
+            writer.close()
+        for answer in answers:
+            answer.close()
+
+
+async def test_the_load_script_measures(busy: RecordedServing) -> None:
+    async with served_with_hub(busy) as (url, _):
+        running = asyncio.create_task(asyncio.to_thread(follow, url, "", 10, 2, 1.5, 0.2))
+        number = 0
+        while not running.done():
+            number += 1
+            busy.clock_ms += 1
+            busy.changing[ETH].published_ms += 1
+            await asyncio.sleep(0.05)
+        result = await running
+    assert result.events >= 10
+    assert result.ended == result.refused == 0
+    assert len(result.late_ms) == result.events

@@ -1,0 +1,160 @@
+"""Any of three workers answers for every instrument, before, during and after one is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession, ClientTimeout
+
+from app.kafka import EmbeddedBroker
+from app.settings import Settings
+from models.answers import BookAnswer, ImbalanceAnswer, Problem, WindowsAnswer
+from tests.harness.pipeline import Pipeline, Worker
+from tests.harness.venue import perpetuals
+from tests.push.reading import Events
+from tests.views.docker_names import used_metrics
+
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(400)]
+
+INSTRUMENTS = 12
+PARTITIONS = 6
+NOUNS = {"imbalance": ImbalanceAnswer, "books": BookAnswer, "windows": WindowsAnswer}
+READY_S = 120.0
+TAKEOVER_S = 90.0
+STREAM_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def group(
+    broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Pipeline, list[Worker]]]:
+    """Three workers that read the simulated exchange, all ready."""
+    installation = Settings(
+        _env_file=None,
+        app_id="any",
+        topic_prefix="any-",
+        kafka=broker.bootstrap,
+        data_dir=tmp_path_factory.mktemp("any"),
+        partitions=PARTITIONS,
+    )
+    with Pipeline(installation) as pipeline:
+        pipeline.start_exchange("--instruments", str(INSTRUMENTS), "--rate", "100", "--seed", "7")
+        workers = [pipeline.start_worker(number) for number in (1, 2, 3)]
+        for worker in workers:
+            worker.wait_ready(READY_S)
+        yield pipeline, workers
+
+
+def ask_all(workers: list[Worker], names: list[str]) -> dict[tuple[str, str, str], tuple[int, Any]]:
+    """Ask every worker for every noun of every instrument, three at a time."""
+    asked = [(worker, noun, name) for worker in workers for noun in NOUNS for name in names]
+    with ThreadPoolExecutor(3) as threads:
+        answers = threads.map(lambda a: a[0].get(f"/v1/{a[1]}/{a[2]}"), asked)
+        return {(w.name, noun, name): a for (w, noun, name), a in zip(asked, answers, strict=True)}
+
+
+def refusals(
+    answers: dict[tuple[str, str, str], tuple[int, Any]], *, at_first: bool = False
+) -> list[str]:
+    """Check all answers; return those that say 503, which is allowed for a while.
+
+    At first an instrument may be unknown, too: nothing has been heard of it yet.
+    """
+    refused = []
+    for (worker, noun, name), (status, body) in answers.items():
+        where = f"{noun}/{name} of {worker}: {status} {body}"
+        if status == 503 or (status == 404 and at_first):
+            Problem.model_validate(body)
+            refused.append(where)
+            continue
+        assert status == 200, where
+        answer = NOUNS[noun].model_validate(body, strict=False)
+        data = answer.data if isinstance(answer.data, list) else [answer.data]
+        assert {row.instrument for row in data} <= {name}, where
+        assert answer.meta.partition is not None
+        if answer.meta.status != "live":
+            refused.append(where)
+        else:
+            assert answer.meta.age_ms is not None, where
+            assert answer.meta.age_ms <= 10_000, where
+    return refused
+
+
+def wait_for_all(
+    workers: list[Worker], names: list[str], timeout_s: float, *, at_first: bool = False
+) -> None:
+    """Wait until every worker answers live for everything."""
+    deadline = time.monotonic() + timeout_s
+    while refused := refusals(ask_all(workers, names), at_first=at_first):
+        assert time.monotonic() < deadline, refused[:3]
+
+
+def owners(workers: list[Worker], names: list[str]) -> dict[str, set[str]]:
+    """Return by instrument who answered for its book, as told by each of the workers."""
+    found: dict[str, set[str]] = {name: set() for name in names}
+    for (_, noun, name), (_, body) in ask_all(workers, names).items():
+        if noun == "books":
+            found[name].add(body["meta"]["worker"])
+    return found
+
+
+async def followed(worker: Worker, names: list[str]) -> None:
+    """Follow a worker's stream until states and windows of all instruments have come."""
+    states: set[str] = set()
+    windows: set[str] = set()
+    async with (
+        asyncio.timeout(STREAM_S),
+        ClientSession(timeout=ClientTimeout(total=None)) as http,
+        http.get(f"{worker.url}/v1/stream?lengths=1s") as answer,
+    ):
+        events = Events(answer)
+        while not states >= set(names) or not windows >= set(names):
+            event = await events.next()
+            states |= {row["instrument"] for row in event.get("states", ())}
+            windows |= {window["instrument"] for window in event.get("windows", ())}
+
+
+def test_every_worker_for_every_key_through_a_kill(
+    group: tuple[Pipeline, list[Worker]],
+) -> None:
+    pipeline, workers = group
+    names = perpetuals(pipeline.venue_url)
+    assert len(names) == INSTRUMENTS
+    wait_for_all(workers, names, TAKEOVER_S, at_first=True)
+    before = owners(workers, names)
+    assert all(len(found) == 1 for found in before.values()), "workers differ about an owner"
+    assert len(set.union(*before.values())) == 3, "the instruments are not spread: no proof"
+
+    for worker in workers:
+        asyncio.run(followed(worker, names))
+        assert used_metrics() <= exposed(worker)
+
+    killed, survivors = workers[1], [workers[0], workers[2]]
+    killed.kill()
+    # Straight away: what the killed one owned is refused, with a reason, or answered as it is.
+    refused = refusals(ask_all(survivors, names))
+    assert refused, "the killed worker owned something"
+    wait_for_all(survivors, names, TAKEOVER_S)
+    after = owners(survivors, names)
+    assert all(len(found) == 1 for found in after.values())
+    assert set.union(*after.values()) == {worker.name for worker in survivors}
+    for worker in survivors:
+        asyncio.run(followed(worker, names))
+
+
+def exposed(worker: Worker) -> set[str]:
+    """Return the names of the metrics that a worker exposes."""
+    import urllib.request
+
+    from prometheus_client.parser import text_string_to_metric_families
+
+    with urllib.request.urlopen(f"{worker.url}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    return {
+        sample.name for family in text_string_to_metric_families(text) for sample in family.samples
+    }
