@@ -1,9 +1,12 @@
-// The page: the board of all instruments, its order and search, which the address remembers, and
-// what is known about the quality of it all.
+// The page: the board of all instruments, one instrument in full, and what the address remembers of
+// both. Says at once when nothing current is known any more.
 
+import { addressOf, readAddress } from "./address.js";
+import { startColours } from "./colours.js";
 import { Feed, getJson } from "./feed.js";
 import { clock, duration } from "./format.js";
-import { DEFAULT_ORDER, STATUSES, describe, isOrder, keyOf, nextOrder } from "./order.js";
+import { startKeys } from "./keys.js";
+import { STATUSES, describe, keyOf, nextOrder } from "./order.js";
 import { Board } from "./table.js";
 
 const READINESS_TIMEOUT_MS = 2_000;
@@ -12,17 +15,23 @@ const READINESS_PAUSE_MS = 2_000;
 const $ = (id) => document.getElementById(id);
 const board = new Board($("board"));
 const headers = [...document.querySelectorAll("th[data-key]")];
-const view = { order: DEFAULT_ORDER, find: "" };
+let view = readAddress();
 let statuses = "";
 let readinessAskedAt = -Infinity;
+let instrumentView = null; // made when it is first needed: most of the code is its charts
+let isLoading = false;
+let scrolledTo = 0;
 
-new Feed("/v1/imbalance", {
+startColours($("colours"));
+
+new Feed({
   onAnswer({ data, meta }) {
     document.body.classList.remove("is-offline");
-    document.title = "Steelyard";
+    document.title = titleOf(view);
     $("offline").hidden = true;
     $("simulated").hidden = !meta.simulated;
     board.show(data);
+    instrumentView?.take(board.states.get(view.instrument), false, 0);
     statuses = summary(data);
     const lengthMs = data.find((state) => state.window_length_ms !== null)?.window_length_ms;
     if (lengthMs) write("length", duration(lengthMs));
@@ -32,13 +41,19 @@ new Feed("/v1/imbalance", {
   },
   onOffline(reason, sinceMs) {
     document.body.classList.add("is-offline");
-    document.title = "Stale · Steelyard";
+    document.title = `Stale · ${titleOf(view)}`;
     const seconds = Math.floor(sinceMs / 1000);
     write("offline", `Stale: no answer from the server for ${seconds} s (${reason}). Trying again.`);
     $("offline").hidden = false;
     board.showOffline(sinceMs);
+    const state = board.states.get(view.instrument);
+    if (state) instrumentView?.take(state, true, sinceMs);
   },
 }).start();
+
+function titleOf({ instrument }) {
+  return instrument ? `${instrument} · Steelyard` : "Steelyard";
+}
 
 function summary(states) {
   const counts = new Map();
@@ -68,8 +83,10 @@ function write(id, text) {
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
-function arrange() {
+function show() {
+  if ($("find").value !== view.find) $("find").value = view.find;
   board.arrange(view.order, view.find);
+  board.choose(view.instrument);
   showCount();
   const [sort, sign] = describe(view.order);
   for (const header of headers) {
@@ -78,24 +95,34 @@ function arrange() {
     else header.removeAttribute("aria-sort");
     header.querySelector("button").dataset.sign = isKey ? sign : "";
   }
+  showInstrument();
 }
 
-function readAddress() {
-  const address = new URLSearchParams(location.hash.slice(1));
-  const order = address.get("sort") ?? DEFAULT_ORDER;
-  view.order = isOrder(order) ? order : DEFAULT_ORDER;
-  view.find = address.get("find") ?? "";
-  if ($("find").value !== view.find) $("find").value = view.find;
-  arrange();
+async function showInstrument() {
+  const isOne = Boolean(view.instrument);
+  const wasOne = document.body.classList.contains("has-instrument");
+  if (isOne && !wasOne) scrolledTo = scrollY;
+  document.body.classList.toggle("has-instrument", isOne);
+  $("instrument").hidden = !isOne;
+  document.title = titleOf(view);
+  if (isOne !== wasOne) scrollTo(0, isOne ? 0 : scrolledTo);
+  if (isOne && instrumentView === null && !isLoading) {
+    isLoading = true;
+    const { InstrumentView } = await import("./instrument.js");
+    instrumentView = new InstrumentView(change);
+  }
+  // While the code was loaded something else may have been chosen.
+  instrumentView?.open(view);
+  if (board.states.size) instrumentView?.take(board.states.get(view.instrument), false, 0);
 }
 
+// Another instrument is a step that the browser's "back" undoes; the rest is not.
 function change(part) {
-  Object.assign(view, part);
-  const address = new URLSearchParams();
-  if (view.order !== DEFAULT_ORDER) address.set("sort", view.order);
-  if (view.find) address.set("find", view.find);
-  history.replaceState(null, "", address.size ? `#${address}` : location.pathname);
-  arrange();
+  const isStep = "instrument" in part && part.instrument !== view.instrument;
+  view = { ...view, ...part };
+  if (isStep) view.from = view.to = null;
+  history[isStep ? "pushState" : "replaceState"](null, "", addressOf(view));
+  show();
 }
 
 for (const header of headers) {
@@ -105,15 +132,21 @@ for (const header of headers) {
   });
 }
 $("find").addEventListener("input", () => change({ find: $("find").value.trim() }));
-$("find").addEventListener("keydown", (event) => {
-  if (event.key !== "Escape") return;
-  $("find").value = "";
-  change({ find: "" });
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target === $("find")) return;
+$("board").addEventListener("click", (event) => {
+  const row = event.target.closest("tbody tr")?.row;
+  if (!row || event.ctrlKey || event.metaKey || event.shiftKey) return; // a new tab is the browser's
   event.preventDefault();
-  $("find").focus();
+  change({ instrument: row.name });
 });
-window.addEventListener("hashchange", readAddress);
-readAddress();
+$("back").addEventListener("click", (event) => {
+  event.preventDefault();
+  change({ instrument: "" });
+});
+for (const name of ["hashchange", "popstate"]) {
+  window.addEventListener(name, () => {
+    view = readAddress();
+    show();
+  });
+}
+startKeys({ board, change, view: () => view, chooseLength: (n) => instrumentView?.chooseLength(n) });
+show();

@@ -1,50 +1,101 @@
-// Asks for the state of all instruments, again and again: one request at a time, less often after
-// failures. Says when nothing current is known any more.
+// The states of all instruments, as they change: pushed by the server, or asked for again and again
+// where it can't push. Says when nothing current is known any more.
 
+const STREAM = "/v1/stream";
+const POLLED = "/v1/imbalance";
 const POLL_MS = 500;
 const TIMEOUT_MS = 2_000;
-const OFFLINE_AFTER_MS = 2_000;
+const OFFLINE_AFTER_MS = 2_000; // a stream says something at least once a second
 const WATCH_MS = 250;
 const MAX_BACKOFF_MS = 4_000;
+const STREAM_AGAIN_MS = 10_000;
 
 export class Feed {
-  // onAnswer(answer) after each success; onOffline(reason, since) four times a second while nothing
-  // current is known, with the ms since the last answer.
-  constructor(url, { onAnswer, onOffline }) {
-    this.url = url;
+  // onAnswer({data, meta}) as of /v1/imbalance, whenever something has come; onOffline(reason, since)
+  // four times a second while nothing current is known, with the ms since the last answer.
+  constructor({ onAnswer, onOffline }) {
     this.onAnswer = onAnswer;
     this.onOffline = onOffline;
     this.heardAt = performance.now();
     this.reason = "no answer yet";
     this.failures = 0;
     this.timer = 0;
-    this.asking = false;
+    this.isAsking = false;
+    this.source = null;
+    this.sourceAt = -Infinity; // when the stream was last begun
+    this.rows = new Map();
   }
 
   start() {
-    this.#poll();
+    this.#listen();
     setInterval(() => this.#watch(), WATCH_MS);
     // A hidden tab's timers are slowed down: what it shows may be old.
-    document.addEventListener("visibilitychange", () => document.hidden || this.#poll());
-    window.addEventListener("online", () => this.#poll());
+    document.addEventListener("visibilitychange", () => document.hidden || this.#wake());
+    window.addEventListener("online", () => this.#wake());
+  }
+
+  #wake() {
+    if (this.source === null) this.#poll();
+  }
+
+  #listen() {
+    this.sourceAt = performance.now();
+    const source = new EventSource(STREAM);
+    this.source = source;
+    for (const type of ["states", "heartbeat"]) {
+      source.addEventListener(type, ({ data }) => this.#take(JSON.parse(data)));
+    }
+    // `end` is the server's last word; the browser would come back by itself only after `error`.
+    source.addEventListener("end", () => this.#fallBack());
+    source.addEventListener("error", () => {
+      this.reason = "it can't be reached";
+      this.#fallBack();
+    });
+  }
+
+  // Polls tell why there is no answer, which a stream does not; it is tried again later.
+  #fallBack() {
+    this.source?.close();
+    this.source = null;
+    this.#poll();
+  }
+
+  #take(event) {
+    clearTimeout(this.timer);
+    if (event.whole) this.rows.clear();
+    for (const row of event.states ?? []) this.rows.set(row.instrument, row);
+    for (const name of event.gone ?? []) this.rows.delete(name);
+    const data = [...this.rows.values()];
+    for (const row of data) {
+      // An age is that of the moment of sending, and grows while nothing new is sent.
+      if (row.received_ms !== null) row.age_ms = Math.max(event.as_of_ms - row.received_ms, 0);
+    }
+    const simulated = data.some((row) => row.simulated);
+    this.#heard({ data, meta: { as_of_ms: event.as_of_ms, worker: event.worker, simulated } });
+  }
+
+  #heard(answer) {
+    this.failures = 0;
+    this.heardAt = performance.now();
+    this.onAnswer(answer);
   }
 
   async #poll() {
     clearTimeout(this.timer);
-    if (this.asking) return;
-    this.asking = true;
+    if (this.isAsking || this.source !== null) return;
+    this.isAsking = true;
     const began = performance.now();
     try {
-      const answer = await getJson(this.url, TIMEOUT_MS);
-      this.failures = 0;
-      this.heardAt = performance.now();
-      this.onAnswer(answer);
+      const answer = await getJson(POLLED, TIMEOUT_MS);
+      this.rows = new Map(answer.data.map((row) => [row.instrument, row]));
+      this.#heard(answer);
     } catch (error) {
       this.failures += 1;
       this.reason = reasonOf(error);
     } finally {
-      this.asking = false;
+      this.isAsking = false;
     }
+    if (!this.failures && performance.now() - this.sourceAt > STREAM_AGAIN_MS) return this.#listen();
     const pause = Math.min(POLL_MS * 2 ** Math.max(this.failures - 1, 0), MAX_BACKOFF_MS);
     this.timer = setTimeout(() => this.#poll(), Math.max(pause - (performance.now() - began), 50));
   }
@@ -52,6 +103,8 @@ export class Feed {
   #watch() {
     const since = performance.now() - this.heardAt;
     if (since < OFFLINE_AFTER_MS) return;
+    // An open stream that says nothing any more hangs.
+    if (this.source !== null) this.#fallBack();
     this.onOffline(this.failures ? this.reason : "it takes too long to answer", since);
   }
 }

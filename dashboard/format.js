@@ -25,6 +25,23 @@ export function usd(value) {
   return signed(value / 1e9, 2) + "B";
 }
 
+// A rate as a part of a hundred: +0.0100 %. Funding is small.
+export function percent(value) {
+  return value === null ? UNKNOWN : `${signed(value * 100, 4)} %`;
+}
+
+// USD without a sign, for what has no side: 812, 12.4k.
+export function dollars(value) {
+  return usd(value).replace("+", "");
+}
+
+// The size of a level as the venue quotes it, in five figures at most.
+export function size(value) {
+  if (value === null) return UNKNOWN;
+  if (value >= 100_000) return dollars(value);
+  return String(Number(value.toPrecision(5)));
+}
+
 // How many decimals the shortest text of a number has: 2682.165 has 3, 1.2e-7 has 8.
 export function decimalsOf(value) {
   const [digits, exponent] = String(value).split("e");

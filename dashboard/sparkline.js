@@ -1,12 +1,13 @@
 // The last windows of one instrument as bars around zero. A window without a value is shaded, one
 // that was never seen stays empty.
 
+import { colours, onRepaint } from "./colours.js";
+
 export const SLOTS = 60;
 const BAR_PX = 2;
 const HEIGHT_PX = 20;
 const WIDTH_PX = SLOTS * BAR_PX;
 
-let colours = null;
 const all = new Set();
 const dirty = new Set();
 
@@ -73,28 +74,16 @@ export class Sparkline {
       pen.fillStyle = value === null ? colours.missing : value > 0 ? colours.bid : colours.ask;
       pen.fillRect(x, value > 0 ? middle - height : value === null ? 0 : middle, BAR_PX, height);
     }
-    pen.fillStyle = colours.zero;
+    pen.fillStyle = colours["line-strong"];
     pen.fillRect(0, middle - 0.25, WIDTH_PX, 0.5);
   }
 }
 
 function drawDirty() {
-  colours ??= readColours();
   for (const line of dirty) line.draw();
   dirty.clear();
 }
 
-function readColours() {
-  const style = getComputedStyle(document.documentElement);
-  const read = (name) => style.getPropertyValue(name).trim();
-  return {
-    bid: read("--bid"), ask: read("--ask"), zero: read("--line-strong"), missing: read("--missing"),
-  };
-}
-
-for (const query of ["(prefers-color-scheme: dark)", "(min-resolution: 1.5dppx)"]) {
-  matchMedia(query).addEventListener("change", () => {
-    colours = null;
-    for (const line of all) line.redraw();
-  });
-}
+onRepaint(() => {
+  for (const line of all) line.redraw();
+});

@@ -1,13 +1,16 @@
 // The rows of the board. A cell is written only where its text changed and only while its row is in
 // sight: there may be 131 rows, twice a second.
 
+import { heat } from "./figures.js";
 import * as format from "./format.js";
 import { Sparkline, SLOTS } from "./sparkline.js";
 import { getJson } from "./feed.js";
 import { sorted } from "./order.js";
 
-const IMBALANCES = ["imbalance_1", "imbalance_5", "imbalance_10"];
-const BAR_STEPS = 50; // a bar moves in steps of about half a pixel
+const IMBALANCES = [
+  "imbalance_1", "imbalance_5", "imbalance_10", "imbalance_10bp", "imbalance_25bp", "imbalance_50bp",
+];
+const ALWAYS_SHOWN = "imbalance_10";
 const REORDER_MS = 2_000; // rows that jump twice a second can't be read
 const HISTORY_TIMEOUT_MS = 4_000;
 const SIGHT_MARGIN = "300px";
@@ -23,13 +26,16 @@ export class Board {
     this.orderedAt = 0;
     this.wanting = []; // rows in sight whose past windows were not asked for yet
     this.isFetching = false;
+    this.isList = false; // then the lines are not shown
+    this.chosen = "";
     this.observer = new IntersectionObserver((entries) => {
       for (const entry of entries) this.#inSight(entry.target.row, entry.isIntersecting);
     }, { rootMargin: SIGHT_MARGIN });
     // The exact number behind a shortened one.
     this.body.addEventListener("pointerover", ({ target }) => {
       const cell = target.closest("td[data-key]");
-      if (cell) cell.title = String(this.states.get(cell.parentElement.row.name)[cell.dataset.key] ?? "not known");
+      const state = cell && this.states.get(cell.parentElement.row.name);
+      if (state) cell.title = String(state[cell.dataset.key] ?? "not known");
     });
   }
 
@@ -46,12 +52,12 @@ export class Board {
         this.rows.set(state.instrument, row);
         this.observer.observe(row.element);
         this.orderedAt = 0;
+        if (row.name === this.chosen) row.link.setAttribute("aria-current", "true");
       }
       row.take(state, state.status, state.age_ms);
     }
-    if (!this.orderedAt || (performance.now() - this.orderedAt > REORDER_MS && !this.body.matches(":hover"))) {
-      this.#arrange();
-    }
+    const isDue = performance.now() - this.orderedAt > REORDER_MS && !this.body.matches(":hover");
+    if (!this.orderedAt || isDue) this.#arrange();
   }
 
   // Show that nothing is current: every row is stale, and older by so much.
@@ -69,8 +75,24 @@ export class Board {
     this.#arrange();
   }
 
+  // Show one instrument as the chosen one, and the board as a list beside it; none: the whole board.
+  choose(name) {
+    this.isList = Boolean(name);
+    for (const row of this.rows.values()) {
+      if (row.name === name) row.link.setAttribute("aria-current", "true");
+      else row.link.removeAttribute("aria-current");
+    }
+    this.chosen = name;
+    if (!this.isList) this.#fetchHistories();
+  }
+
   get shown() {
-    return [...this.rows.values()].filter((row) => !row.element.hidden).length;
+    return this.names.length;
+  }
+
+  // The names of the rows in sight, from the top.
+  get names() {
+    return [...this.body.rows].filter((element) => !element.hidden).map((element) => element.row.name);
   }
 
   #arrange() {
@@ -95,13 +117,14 @@ export class Board {
     if (!visible || row.hasHistory) return;
     row.hasHistory = true;
     this.wanting.push(row);
-    if (!this.isFetching) this.#fetchHistories();
+    this.#fetchHistories();
   }
 
   // One at a time: a page that opens must not be a burst for the worker.
   async #fetchHistories() {
+    if (this.isFetching) return;
     this.isFetching = true;
-    for (let row; (row = this.wanting.shift()) !== undefined;) {
+    for (let row; !this.isList && (row = this.wanting.shift()) !== undefined;) {
       const lengthMs = this.states.get(row.name)?.window_length_ms;
       if (!lengthMs) continue;
       const url = `/v1/windows/${row.name}?length=${lengthMs}ms&limit=${SLOTS}`;
@@ -124,6 +147,7 @@ class Row {
     this.element.row = this;
     this.element.dataset.instrument = name;
     this.written = new Map();
+    this.cells = new Map();
     this.decimals = 0;
     this.hasHistory = false;
     this.isVisible = true; // until the observer says otherwise
@@ -134,22 +158,16 @@ class Row {
     header.scope = "row";
     header.className = "text";
     const hasSuffix = name.endsWith(SUFFIX);
-    header.append(hasSuffix ? name.slice(0, -SUFFIX.length) : name);
-    if (hasSuffix) header.append(make("span", "suffix", SUFFIX));
+    this.link = make("a", "", hasSuffix ? name.slice(0, -SUFFIX.length) : name);
+    this.link.href = `#instrument=${name}`;
+    if (hasSuffix) this.link.append(make("span", "suffix", SUFFIX));
+    header.append(this.link);
     this.pill = make("span", "pill");
     this.element.append(header);
     this.#cell("status", "text").append(this.pill);
     this.#cell("mid");
     this.#cell("spread_bp", "wide spread");
-    this.bars = new Map();
-    for (const key of IMBALANCES) {
-      const cell = this.#cell(key, key === "imbalance_10" ? "with-bar" : "with-bar wide");
-      const track = make("span", "track");
-      const bar = make("span", "bar");
-      track.append(bar);
-      cell.append(make("span", "number"), track);
-      this.bars.set(key, bar);
-    }
+    for (const key of IMBALANCES) this.#cell(key, key === ALWAYS_SHOWN ? "heat" : "heat wide");
     this.#cell("ofi_usd");
     const line = make("td", "wide text");
     line.append(this.sparkline.canvas);
@@ -175,13 +193,17 @@ class Row {
   #show(state, status, ageMs) {
     if (this.#isNew("status", status)) {
       this.pill.textContent = status;
+      this.pill.dataset.status = status;
       this.element.dataset.status = status;
     }
     if (this.#isNew("change_id", state.change_id)) this.element.dataset.changeId = state.change_id;
     if (state.mid !== null) this.decimals = Math.max(this.decimals, format.decimalsOf(state.mid));
     this.#write("mid", format.fixed(state.mid, this.decimals));
     this.#write("spread_bp", format.fixed(state.spread_bp, 2));
-    for (const key of IMBALANCES) this.#writeImbalance(key, state[key]);
+    for (const key of IMBALANCES) {
+      this.#write(key, format.signed(state[key], 3));
+      heat(this.cells.get(key), state[key]);
+    }
     this.#writeFlow("ofi_usd", state.ofi_usd);
     this.#writeFlow("trade_flow_usd", state.trade_flow_usd);
     this.#write("age_ms", format.age(ageMs));
@@ -195,6 +217,7 @@ class Row {
   #cell(key, className = "") {
     const cell = make("td", className);
     cell.dataset.key = key;
+    this.cells.set(key, cell);
     this.element.append(cell);
     return cell;
   }
@@ -207,25 +230,15 @@ class Row {
 
   #write(key, text) {
     if (!this.#isNew(key, text)) return;
-    const cell = this.element.querySelector(`[data-key=${key}]`);
-    (cell.querySelector(".number") ?? cell).textContent = text;
+    this.cells.get(key).textContent = text;
   }
 
   #writeFlow(key, value) {
     this.#write(key, format.usd(value));
     const side = value === null || value === 0 ? "" : value > 0 ? "bid" : "ask";
     if (this.#isNew(`${key} side`, side)) {
-      this.element.querySelector(`[data-key=${key}]`).dataset.side = side;
+      this.cells.get(key).dataset.side = side;
     }
-  }
-
-  #writeImbalance(key, value) {
-    this.#write(key, format.signed(value, 3));
-    const step = Math.round((value ?? 0) * BAR_STEPS) / BAR_STEPS;
-    if (!this.#isNew(`${key} bar`, step)) return;
-    const bar = this.bars.get(key);
-    bar.style.transform = `scaleX(${step})`;
-    bar.dataset.side = step < 0 ? "ask" : "bid";
   }
 }
 

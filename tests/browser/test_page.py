@@ -7,13 +7,12 @@ import copy
 import json
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Locator, Page, expect
 
-from tests.browser.conftest import Watched
+from tests.browser.conftest import NOTE_STALE, Watched, stale_after_s
 from tests.views.recorded import RecordedServing, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -21,8 +20,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 Open = Callable[..., Awaitable[Watched]]
 ETH, LOST = "ETH-PERPETUAL", "LTC_USDC-PERPETUAL"
 STALE_WITHIN_S = 3.0
-FIRST_PAINT_MS = 1_000
-PNG = b"\x89PNG"
 
 
 async def api(url: str) -> list[dict[str, object]]:
@@ -31,7 +28,7 @@ async def api(url: str) -> list[dict[str, object]]:
 
 
 async def names(watched: Watched) -> list[str]:
-    rows = watched.page.locator("tbody tr:visible")
+    rows = watched.page.locator("#board tbody tr:visible")
     return await rows.evaluate_all("rows => rows.map((row) => row.dataset.instrument)")
 
 
@@ -49,13 +46,17 @@ def signed(value: float | None, decimals: int) -> str:
 def usd(value: float | None) -> str:
     if value is None or abs(value) < 999.5:
         return signed(value, 0)
-    return signed(value / 1e3, 1) + "k" if abs(value) < 999_950 else signed(value / 1e6, 2) + "M"
+    if abs(value) < 999_950:
+        return signed(value / 1e3, 1) + "k"
+    if abs(value) < 999_995_000:
+        return signed(value / 1e6, 2) + "M"
+    return signed(value / 1e9, 2) + "B"
 
 
 async def test_numbers_are_the_apis(open_page: Open, market: RecordedServing) -> None:
     async with served(market) as url:
         watched = await open_page(url)
-        await expect(watched.page.locator("tbody tr")).to_have_count(len(market.processors))
+        await expect(watched.page.locator("#board tbody tr")).to_have_count(len(market.processors))
         for state in await api(url):
             name = state["instrument"]
             row = watched.page.locator(f'tr[data-instrument="{name}"]')
@@ -63,7 +64,7 @@ async def test_numbers_are_the_apis(open_page: Open, market: RecordedServing) ->
             await expect(cell(watched, name, "status")).to_have_text(state["status"])
             mid = await cell(watched, name, "mid").inner_text()
             assert mid == ("–" if state["mid"] is None else repr(state["mid"]))
-            for key in ("imbalance_1", "imbalance_5", "imbalance_10"):
+            for key in [key for key in state if key.startswith("imbalance_")]:
                 assert await cell(watched, name, key).inner_text() == signed(state[key], 3)
             for key in ("ofi_usd", "trade_flow_usd"):
                 assert await cell(watched, name, key).inner_text() == usd(state[key])
@@ -71,10 +72,6 @@ async def test_numbers_are_the_apis(open_page: Open, market: RecordedServing) ->
         assert "SIMULATED" in await watched.page.locator("#simulated").inner_text()
         # A zero that stands for "not known" would be a lie.
         assert await cell(watched, LOST, "imbalance_10").inner_text() == "–"
-        paint = await watched.page.evaluate(
-            "performance.getEntriesByName('first-contentful-paint')[0].startTime"
-        )
-        print(f"first contentful paint after {paint:.0f} ms")
         assert watched.errors == []
         assert watched.hosts() == {url.split("/")[2]}
 
@@ -84,7 +81,7 @@ async def test_a_change_is_shown(open_page: Open) -> None:
     serving.add(ETH, 1_000)
     async with served(serving) as url:
         watched = await open_page(url)
-        row = watched.page.locator("tbody tr")
+        row = watched.page.locator("#board tbody tr")
         before = str(serving.states()[ETH].change_id)
         await expect(row).to_have_attribute("data-change-id", before)
         serving.play(ETH, 500)
@@ -92,12 +89,14 @@ async def test_a_change_is_shown(open_page: Open) -> None:
         assert str(state.change_id) != before
         await expect(row).to_have_attribute("data-change-id", str(state.change_id))
         await expect(cell(watched, ETH, "imbalance_5")).to_have_text(signed(state.imbalance_5, 3))
-        bar = cell(watched, ETH, "imbalance_5").locator(".bar")
-        is_right = await bar.evaluate(
-            "bar => bar.getBoundingClientRect().left >= "
-            "bar.parentElement.getBoundingClientRect().left + bar.parentElement.clientWidth / 2 - 1"
+        # The stronger and the bluer (or the more orange), the larger.
+        heat = cell(watched, ETH, "imbalance_5")
+        side = "bid" if state.imbalance_5 > 0 else "ask"
+        await expect(heat).to_have_attribute("data-side", side)
+        strength = await heat.evaluate("cell => cell.style.getPropertyValue('--heat')")
+        assert float(strength.removesuffix("%")) == pytest.approx(
+            abs(state.imbalance_5) * 100, abs=2.6
         )
-        assert is_right == (state.imbalance_5 > 0)
         assert not await watched.page.locator("#simulated").is_visible()
         assert watched.errors == []
 
@@ -119,7 +118,7 @@ async def test_the_line_shows_the_past_windows(open_page: Open, market: Recorded
               return columns.size > 2 && columns.size;
             }"""
         )
-        windows = len(market.closed[ETH, 1_000])
+        windows = len(market.closed[ETH, 1_000, None])
         assert 5 < await inked.json_value() <= 2 * windows
         asked = [request for request in watched.requests if f"/v1/windows/{ETH}" in request]
         assert asked == [f"{url}/v1/windows/{ETH}?length=1000ms&limit=60"]
@@ -132,13 +131,14 @@ async def test_stale_when_the_server_stops_and_well_again(
         watched = await open_page(url)
         pill = cell(watched, ETH, "status")
         await expect(pill).to_have_text("live")
-    stopped = time.monotonic()
+        await watched.page.evaluate(NOTE_STALE)
+        stopped = time.time()
     notice = watched.page.locator("#offline")
     await expect(notice).to_be_visible()
     await expect(pill).to_have_text("stale")
-    assert time.monotonic() - stopped < STALE_WITHIN_S
+    assert await stale_after_s(watched.page, stopped) < STALE_WITHIN_S
     assert "can't be reached" in await notice.inner_text()
-    pills = await watched.page.locator(".pill").all_inner_texts()
+    pills = await watched.page.locator("#board .pill").all_inner_texts()
     assert set(pills) == {"stale"}
     async with served(market, port=int(url.rsplit(":", 1)[1])):
         await expect(pill).to_have_text("live")
@@ -147,16 +147,47 @@ async def test_stale_when_the_server_stops_and_well_again(
 
 async def test_stale_when_the_server_hangs(open_page: Open, market: RecordedServing) -> None:
     async with served(market) as url:
-        watched = await open_page(url)
+        watched = await open_page(url, before=without_stream)
         pending = [0]  # how many are held, after each that began or was given up
         watched.page.on("requestfailed", lambda _: pending.append(pending[-1] - 1))
+        await watched.page.evaluate(NOTE_STALE)
         await watched.page.route("**/v1/imbalance", lambda _: pending.append(pending[-1] + 1))
-        hung = time.monotonic()
         await expect(watched.page.locator("#offline")).to_be_visible()
+        assert await watched.page.evaluate("window.staleSaid") < STALE_WITHIN_S
         await expect(cell(watched, ETH, "status")).to_have_text("stale")
-        assert time.monotonic() - hung < STALE_WITHIN_S
         await watched.page.wait_for_event("requestfailed")  # it was asked more than once
         assert max(pending) == 1  # and never before the last one was given up
+
+
+async def test_without_a_stream_it_asks(open_page: Open) -> None:
+    serving = RecordedServing()
+    serving.add(ETH, 1_000)
+    async with served(serving) as url:
+        watched = await open_page(url, before=without_stream)
+        row = watched.page.locator("#board tbody tr")
+        await expect(row).to_have_attribute("data-change-id", str(serving.states()[ETH].change_id))
+        serving.play(ETH, 500)
+        await expect(row).to_have_attribute("data-change-id", str(serving.states()[ETH].change_id))
+        assert any("/v1/imbalance" in request for request in watched.requests)
+
+
+async def test_with_a_stream_it_does_not_ask(open_page: Open) -> None:
+    serving = RecordedServing()
+    serving.add(ETH, 1_000)
+    async with served(serving) as url:
+        watched = await open_page(url)
+        row = watched.page.locator("#board tbody tr")
+        for _ in range(3):
+            serving.play(ETH, 100)
+            change_id = str(serving.states()[ETH].change_id)
+            await expect(row).to_have_attribute("data-change-id", change_id)
+        assert not any("/v1/imbalance" in request for request in watched.requests)
+        assert len([request for request in watched.requests if "/v1/stream" in request]) == 1
+
+
+async def without_stream(page: Page) -> None:
+    """Let the stream fail, as behind a proxy that forbids it."""
+    await page.route("**/v1/stream", lambda route: route.fulfill(status=503))
 
 
 async def test_a_fault_of_the_server_is_told(
@@ -164,7 +195,7 @@ async def test_a_fault_of_the_server_is_told(
 ) -> None:
     own = copy.copy(market)
     async with served(own) as url:
-        watched = await open_page(url)
+        watched = await open_page(url, before=without_stream)
         monkeypatch.setattr(own, "states", lambda: 1 / 0)
         await expect(watched.page.locator("#offline")).to_contain_text("the server failed")
 
@@ -241,57 +272,37 @@ async def test_many_rows_cost_little(open_page: Open, market: RecordedServing) -
         own.instrument = name
     serving.states = lambda: states
     async with served(serving) as url:
-        watched = await open_page(url)
-        await expect(watched.page.locator("tbody tr")).to_have_count(131)
+        watched = await open_page(url, before=without_stream)
+        await expect(watched.page.locator("#board tbody tr")).to_have_count(131)
         written = await watched.page.evaluate(
             """async () => {
               let changes = 0;
               new MutationObserver((records) => { changes += records.length; }).observe(
-                document.querySelector("tbody"),
+                document.querySelector("#board tbody"),
                 { childList: true, subtree: true, characterData: true, attributes: true });
               const polls = () => performance.getEntriesByType("resource")
                 .filter((entry) => entry.name.endsWith("/v1/imbalance")).length;
-              const before = polls();
-              while (polls() < before + 2) await new Promise((done) => setTimeout(done, 50));
+              // On a machine that is so busy that the page becomes stale, begin anew.
+              for (let isStale = true; isStale;) {
+                const before = polls();
+                changes = 0;
+                isStale = false;
+                while (polls() < before + 2) {
+                  isStale ||= document.body.classList.contains("is-offline");
+                  await new Promise((done) => setTimeout(done, 50));
+                }
+              }
               return changes;
             }"""
         )
         assert written == 0
         # A row out of sight is not written, but is right as soon as it is seen.
-        last = watched.page.locator("tbody tr").last
+        last = watched.page.locator("#board tbody tr").last
         for own in states.values():
             own.change_id = 1
-        await expect(watched.page.locator("tbody tr").first).to_have_attribute(
+        await expect(watched.page.locator("#board tbody tr").first).to_have_attribute(
             "data-change-id", "1"
         )
         assert await last.get_attribute("data-change-id") != "1"
         await last.scroll_into_view_if_needed()
         await expect(last).to_have_attribute("data-change-id", "1")
-
-
-@pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        ("dark", {"color_scheme": "dark"}),
-        ("light", {"color_scheme": "light"}),
-        ("narrow", {"color_scheme": "dark", "viewport": {"width": 390, "height": 760}}),
-        ("middle", {"color_scheme": "light", "viewport": {"width": 1000, "height": 700}}),
-    ],
-)
-async def test_looks(
-    open_page: Open, market: RecordedServing, tmp_path: Path, name: str, options: dict[str, object]
-) -> None:
-    async with served(market) as url:
-        watched = await open_page(url, reduced_motion="reduce", **options)
-        page = watched.page
-        await expect(page.locator("tbody tr")).to_have_count(len(market.processors))
-        picture = tmp_path / f"{name}.png"
-        await page.screenshot(path=picture)
-        assert picture.read_bytes().startswith(PNG)
-        print(f"screenshot: {picture}")
-        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert await page.evaluate(overflow) <= 0
-        ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
-        is_dark = int(ground.removeprefix("rgb(").split(",")[0]) < 128
-        assert is_dark == (options["color_scheme"] == "dark")
-        assert await page.evaluate("document.getAnimations().length") == 0
