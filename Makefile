@@ -8,7 +8,7 @@ TOOLS := .venv/.tools-installed
 CHECKED := app agents models orderbook deribit exchange
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live worker test check lock clean chaos chaos-quick soak
+.PHONY: help setup demo live worker test check lock clean chaos chaos-quick chaos-long soak fuzz bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,10 +65,18 @@ $(TOOLS): requirements-dev.lock $(RUNTIME)
 chaos-quick: $(TOOLS) ## run the quick set of the fault suite, about 6 minutes
 	$(BIN)/python -m pytest -m chaos_quick $(ARGS)
 
-chaos: $(TOOLS) ## run the whole fault suite, about an hour, and write docs/guarantees.md
+chaos: $(TOOLS) ## run the whole fault suite, about an hour and a half, and write docs/guarantees.md
 	$(BIN)/python -m pytest -m "chaos or chaos_quick" tests/chaos
 	$(BIN)/python -m tests.chaos $(ARGS)
 	$(BIN)/python -m tests.chaos.render
 
+chaos-long: chaos soak ## the whole fault suite, then random faults
+
 soak: $(TOOLS) ## run random faults; ARGS="--minutes 60 --seed 1"
 	$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+fuzz: $(TOOLS) ## decode a million broken messages; ARGS="--cases 1000000 --seed 1"
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+bench: $(TOOLS) ## measure speed beside other frameworks; ARGS="--quick", parts by name
+	$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,1 @@
+"""Measurements: `python -m bench` measures, `python -m bench.render` writes it up."""

@@ -1,0 +1,113 @@
+"""`python -m bench [PART …] [--quick]`: measures, prints a table, and keeps the figures as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import logging
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from app.errors import UserError
+from app.kafka.errors import EmbeddedKafkaError
+from app.recording import BadRecording
+from bench import domain, growth, live, replay, restart
+from bench.machine import load, machine
+from bench.peers import run as peers
+from bench.pipeline import WORK, Broker
+from bench.tables import table_of
+
+EXIT_FAILED: Final = 1
+EXIT_BAD_INPUT: Final = 2
+ALONE: Final[dict[str, Callable[..., list[dict[str, Any]]]]] = {
+    "domain": domain.run,
+    "growth": growth.run,
+}
+ON_KAFKA: Final[dict[str, Callable[..., list[dict[str, Any]]]]] = {
+    "replay": replay.run,
+    "peers": peers.run,
+    "live": live.run,
+    "restart": restart.run,
+}
+PARTS: Final = (*ALONE, *ON_KAFKA)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    # What is started has to be ended, also when this is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # of topics that are just being made
+    try:
+        with _alone():
+            _measure(options.part or PARTS, quick=options.quick)
+    except (UserError, BadRecording, EmbeddedKafkaError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except (AssertionError, TimeoutError) as error:  # of the processes that are measured
+        print(f"bench: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    return 0
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold the bench's folder; raise UserError if another bench does."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError("another bench is running: each would spoil the other") from None
+        yield
+
+
+def _measure(parts: Sequence[str], *, quick: bool) -> None:
+    shutil.rmtree(WORK / "runs", ignore_errors=True)
+    for part in parts:
+        if part in ALONE:
+            _keep(part, partial(ALONE[part], quick=quick), quick=quick)
+    on_kafka = [part for part in parts if part in ON_KAFKA]
+    if on_kafka:
+        with Broker() as broker:
+            for part in on_kafka:
+                _keep(part, partial(ON_KAFKA[part], broker, quick=quick), quick=quick)
+    print("`python -m bench.render` writes docs/performance.md from these.", file=sys.stderr)
+
+
+def _keep(part: str, measure: Callable[[], list[dict[str, Any]]], *, quick: bool) -> None:
+    """Measure a part; print its table, and write its figures to var/bench/PART.json."""
+    print(f"bench: {part}{', quick' if quick else ''}", file=sys.stderr)
+    report: dict[str, Any] = {
+        "part": part,
+        "quick": quick,
+        "began": time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime()),
+        "load_before": load(),
+        "machine": machine(),
+    }
+    if part == "peers":
+        report["peers"] = peers.versions()
+    report["results"] = measure()
+    path = WORK / f"{part}{'-quick' if quick else ''}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(".part")
+    whole.write_text(json.dumps(report, indent=1) + "\n")
+    whole.replace(path)
+    print(table_of(report), flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument("--quick", action="store_true", help="whether it works; no figures to keep")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

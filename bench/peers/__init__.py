@@ -1,0 +1,1 @@
+"""The same work in other frameworks, each as its own documentation would have it written."""

@@ -1,0 +1,204 @@
+"""Runs the peers: each in an environment of its own, on the same messages, one record each.
+
+The book can be kept in two ways, and both are measured: in the framework's durable state, which is
+what Steelyard's is, and in the memory of the process, which a restart loses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+from bench.agreement import compare, truth
+from bench.environments import environment, required
+from bench.feeds import (
+    Log,
+    book_messages,
+    closing_messages,
+    generated,
+    instrument_names,
+    recording,
+)
+from bench.machine import cpu_s, load, resident_mb
+from bench.pipeline import (
+    PARTITIONS,
+    WORK,
+    Broker,
+    Output,
+    Reader,
+    follow,
+    make_topics,
+    write_messages,
+)
+from tests.harness.processes import Child, ProcessEnded
+
+HERE: Final = Path(__file__).parent
+TIMEOUT_S: Final = 600.0
+INSTRUMENTS: Final = 131
+COPIES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A contestant; sizes are notifications, as many as it can do in about half a minute."""
+
+    name: str
+    folder: str
+    variant: str
+    state: str
+    command: tuple[str, ...]
+    generated: int
+    lines: int
+    """Of the recording, for each of its copies."""
+
+    def environment(self) -> Path:
+        """Return the Python of the peer, installed if need be."""
+        return environment(HERE / self.folder / "requirements.txt")
+
+
+FAUST: Final = ("-m", "faust", "-A", "main", "worker", "-l", "info", "--without-web")
+QUIX: Final = ("main.py",)
+BYTEWAX: Final = ("-m", "bytewax.run", "main:flow")
+DURABLE: Final = "book in its durable state"
+MEMORY: Final = "book in memory only"
+PEERS: Final = (
+    Peer("naive Faust", "faust_naive", DURABLE, "table", FAUST, 5_000, 250),
+    Peer("naive Faust", "faust_naive", MEMORY, "memory", FAUST, 20_000, 4_000),
+    Peer("Quix Streams", "quix_streams", DURABLE, "table", QUIX, 20_000, 500),
+    Peer("Quix Streams", "quix_streams", MEMORY, "memory", QUIX, 100_000, 20_000),
+    Peer("Bytewax", "bytewax_flow", DURABLE, "table", BYTEWAX, 200_000, 40_000),
+    Peer("Bytewax", "bytewax_flow", MEMORY, "memory", BYTEWAX, 300_000, 80_000),
+)
+QUICK_DIVISOR: Final = 10
+
+
+def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
+    """Measure every peer on both logs."""
+    divisor = QUICK_DIVISOR if quick else 1
+    results = []
+    for peer in PEERS:
+        for log in (
+            generated(max(2_000, peer.generated // divisor), instrument_names(INSTRUMENTS)),
+            recording(instrument_names(COPIES), limit=max(250, peer.lines // divisor)),
+        ):
+            try:
+                results.append(measure(broker, peer, log))
+            except (TimeoutError, ProcessEnded) as error:
+                # What the others have taken minutes for is not thrown away.
+                results.append(_failed(peer, log, error))
+            print(f"  {summary(results[-1])}", file=sys.stderr)
+    return results
+
+
+def _failed(peer: Peer, log: Log, error: Exception) -> dict[str, Any]:
+    return {
+        "who": peer.name,
+        "variant": peer.variant,
+        "log": log.name,
+        "changes_per_s": 0,
+        "levels_per_s": 0,
+        "agreement": None,
+        "failed": str(error),
+    }
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return a result in a line."""
+    return (
+        f"{result['who']}, {result['variant']}, {result['log']}: "
+        f"{result['changes_per_s']}/s, "
+        f"{result.get('failed') or result['agreement']}"
+    )
+
+
+def measure(broker: Broker, peer: Peer, log: Log) -> dict[str, Any]:
+    """Return what a peer needs for a log, and whether its windows are right."""
+    before = load()
+    expected = truth(log)
+    unique = f"{peer.folder}-{uuid.uuid4().hex[:8]}"
+    folder = WORK / "runs" / unique
+    folder.mkdir(parents=True)
+    inputs, outputs = f"{unique}-in", f"{unique}-out"
+    asyncio.run(make_topics(broker.bootstrap, inputs, outputs))
+    messages = chain(book_messages(log), closing_messages(log))
+    asyncio.run(write_messages(broker.bootstrap, inputs, messages))
+    process = _start(peer, broker, folder, unique)
+
+    def alive() -> None:
+        if not process.running and process.wait() != 0:
+            raise ProcessEnded(f"{peer.name} ended\n{process.tail()}")
+
+    async def output() -> Output:
+        async with Reader(broker.bootstrap, outputs) as reader:
+            return await follow(
+                reader,
+                len(expected),
+                lambda _: True,
+                timeout_s=TIMEOUT_S,
+                alive=alive,
+            )
+
+    try:
+        published = asyncio.run(output())
+        cpu = cpu_s(process.pid) if process.running else None
+        memory = resident_mb(process.pid) if process.running else None
+    finally:
+        process.kill()
+    seconds, share = published.timed()
+    return {
+        "who": peer.name,
+        "variant": peer.variant,
+        "log": log.name,
+        "load_before": before,
+        "changes": log.changes,
+        "levels": log.levels,
+        "seconds": round(seconds, 2),
+        "share_timed": round(share, 4),
+        "changes_per_s": round(log.changes * share / max(seconds, 1e-3)),
+        "levels_per_s": round(log.levels * share / max(seconds, 1e-3)),
+        "windows": len(published.records),
+        "cpu_s": None if cpu is None else round(cpu, 2),
+        "resident_mb": memory,
+        "agreement": compare(expected, map(json.loads, published.records)),
+    }
+
+
+def _start(peer: Peer, broker: Broker, folder: Path, unique: str) -> Child:
+    python = peer.environment()
+    command = [str(python), *peer.command]
+    if peer.folder == "quix_streams":
+        command[1] = str(HERE / "quix_streams" / "main.py")
+    if peer.folder == "bytewax_flow" and peer.state == "table":
+        subprocess.run(
+            [str(python), "-m", "bytewax.recovery", str(folder), "1"], check=True, cwd=folder
+        )
+        command += ["-r", str(folder), "-s", "10", "-b", "0"]
+    env = {
+        "PEER_KAFKA": broker.bootstrap,
+        "PEER_GROUP": unique,
+        "PEER_INPUT": f"{unique}-in",
+        "PEER_OUTPUT": f"{unique}-out",
+        "PEER_PARTITIONS": str(PARTITIONS),
+        "PEER_DIR": str(folder),
+        "PEER_STATE": peer.state,
+        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE / peer.folder}",
+    }
+    return Child(peer.name, command, env, folder / "log").start()
+
+
+def versions() -> dict[str, str]:
+    """Return what the peers' environments pin."""
+    names = {peer.folder: peer.name for peer in PEERS}
+    return {
+        names[folder]: ", ".join(required(HERE / folder / "requirements.txt"))
+        or "the project's own"
+        for folder in names
+    }

@@ -1,0 +1,182 @@
+"""From measurements to figures: latencies, shares, tables, and the page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import __main__ as command
+from bench.latency import Seen, latencies, percentiles
+from bench.pipeline import Output
+from bench.render import page, read
+from bench.replay import is_counted
+from bench.tables import live, throughput
+from models.frame import FRAME_VERSION, Frame, Notification, encode_frame
+from models.window import encode_window
+
+NAME = "B0-PERPETUAL"
+SECOND_NS = 1_000_000_000
+END_MS = 1_700_000_001_000
+
+
+def heard(*times: tuple[int, int]) -> bytes:
+    """A frame of notifications: (venue time in ms, receive time in ns)."""
+    items = [
+        Notification(
+            received_ns,
+            json.dumps(
+                {"params": {"channel": f"book.{NAME}.100ms", "data": {"timestamp": at_ms}}}
+            ).encode(),
+        )
+        for at_ms, received_ns in times
+    ]
+    return encode_frame(Frame(FRAME_VERSION, NAME, f"book.{NAME}.100ms", "s", 1, items))
+
+
+def window(**fields: Any) -> dict[str, Any]:
+    return {
+        "instrument": NAME,
+        "length_ms": 1_000,
+        "end_ms": END_MS,
+        "observations": 3,
+        "trades": 0,
+        **fields,
+    }
+
+
+def test_latency_is_from_the_notification_that_closes_the_window() -> None:
+    closing_ns = (END_MS + 260) * 1_000_000
+    feed = heard(
+        (END_MS - 10, closing_ns - SECOND_NS),
+        (END_MS + 249, closing_ns - 50_000_000),
+        (END_MS + 250, closing_ns),
+        (END_MS + 900, closing_ns + SECOND_NS),
+    )
+    arrived = closing_ns + 7_000_000
+    pushed = json.dumps({"type": "windows", "windows": [window()]}).encode()
+    seen = Seen([feed], [(arrived, json.dumps(window()).encode())], [(arrived + 2_000_000, pushed)])
+    found = latencies(seen, 2.0)
+    assert found["socket_to_window_ms"] == {"count": 1, "p50": 7.0, "p99": 7.0, "max": 7.0}
+    assert found["socket_to_push_ms"]["p50"] == 9.0
+    assert found["beyond_end_ms"]["p50"] == 267.0
+    assert found["notifications_per_s"] == 2.0
+
+
+def test_a_window_whose_closing_was_not_seen_has_no_latency() -> None:
+    feed = heard((END_MS + 300, END_MS * 1_000_000))
+    seen = Seen([feed], [((END_MS + 400) * 1_000_000, json.dumps(window()).encode())])
+    assert latencies(seen, 1.0)["socket_to_window_ms"]["count"] == 0
+
+
+def test_percentiles() -> None:
+    found = percentiles([float(number) for number in range(100, 0, -1)])
+    assert found == {"count": 100, "p50": 51.0, "p99": 100.0, "max": 100.0}
+
+
+def test_what_was_there_at_the_first_look_is_not_timed() -> None:
+    output = Output(marks=[(10.0, 20), (11.0, 60), (14.0, 100)])
+    assert output.timed() == (4.0, 0.8)
+    assert output.timed(end=15.0) == (5.0, 0.8)
+
+
+def result(who: str, rate: int, **fields: Any) -> dict[str, Any]:
+    agreement = {"windows": 9, "same": 9, "different": 0, "missing": 0, "repeated": 0}
+    return {
+        "who": who,
+        "variant": "v",
+        "log": "generated, 1",
+        "load_before": 0.1,
+        "changes_per_s": rate,
+        "notifications_per_s": rate,
+        "levels_per_s": 2 * rate,
+        "agreement": agreement,
+        **fields,
+    }
+
+
+RESULTS = [
+    result("Steelyard", 40_000, workers=1),
+    result("Steelyard", 60_000, workers=2),
+    result("Bytewax", 50_000),
+    result("Quix Streams", 4_000),
+]
+
+
+def test_ratios_are_to_steelyard_with_one_worker() -> None:
+    lines = throughput(RESULTS).splitlines()[2:]
+    assert ["0.8×" in lines[2], "10×" in lines[3]] == [True, True]
+
+
+def test_wrong_windows_are_in_the_table() -> None:
+    wrong = result("Bytewax", 50_000)
+    wrong["agreement"] = {**wrong["agreement"], "same": 7, "different": 2}
+    assert "of 9: 2 different" in throughput([*RESULTS[:1], wrong])
+
+
+def test_page_says_which_targets_are_reached_and_where() -> None:
+    machine = {
+        "commit": "abc",
+        "cores": 2,
+        "cpu": "a processor",
+        "memory_gb": 24.0,
+        "system": "Linux",
+        "python": "3.11",
+        "packages": {"aiokafka": "0.14.0"},
+    }
+    report = {"part": "replay", "began": "today", "machine": machine}
+    reports = {
+        "replay": {**report, "results": RESULTS[:2]},
+        "peers": {**report, "results": RESULTS[2:], "peers": {"Bytewax": "bytewax==0.21.1"}},
+    }
+    text = page(reports)
+    for line in (
+        "| replay, one worker, 1–3 levels | ≥ 30,000 notifications/s | 40,000 | yes |",
+        "| replay, one worker, the recording | ≥ 250,000 level changes/s | – | – |",
+        "| two workers, generated | ≥ 1.7× | 1.50× | no |",
+        "| Bytewax, v, generated | ≥ 1× | 0.8× | no |",
+        "| Quix Streams, v, generated | ≥ 5× | 10.0× | yes |",
+    ):
+        assert line in text
+    assert "2 cores of a processor" in text
+    assert "bytewax==0.21.1" in text
+
+
+def test_what_failed_is_in_the_tables_and_is_no_figure() -> None:
+    failed = {**result("Bytewax", 0), "agreement": None, "failed": "it ended"}
+    assert "did not finish" in throughput([*RESULTS[:1], failed])
+    assert "not live in time" in live([{"rate": 5_000, "failed": "too much"}])
+
+
+def test_quick_figures_are_not_rendered(tmp_path: Path) -> None:
+    (tmp_path / "live-quick.json").write_text("{}")
+    assert read(tmp_path) == {}
+    (tmp_path / "live.json").write_text("{}")
+    assert read(tmp_path) == {"live": {}}
+
+
+def test_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["speed"])
+    assert ended.value.code == 2
+    assert "domain" in capsys.readouterr().err
+
+
+def test_a_second_bench_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "WORK", tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(command, "_measure", lambda *_, **__: None)
+    with command._alone():
+        assert command.main(["domain"]) == 2
+    assert "another bench is running" in capsys.readouterr().err
+    assert command.main(["domain"]) == 0
+
+
+def test_an_empty_window_is_not_waited_for() -> None:
+    assert is_counted(encode_window(window()))
+    assert not is_counted(encode_window(window(observations=0)))
+    assert not is_counted(encode_window(window(length_ms=10_000)))
