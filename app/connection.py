@@ -61,6 +61,7 @@ class Connection:
         on_instruments: Callable[[Iterable[events.Instrument]], None],
         on_unreadable: Callable[[events.Unreadable, str, int], None],
         on_announced: Callable[[str, frame.Notification], None],
+        announcements: Callable[[], list[frame.Notification]],
         descriptions: Mapping[str, events.Instrument],
     ) -> None:
         self.client = client
@@ -81,6 +82,9 @@ class Connection:
         self._on_instruments = on_instruments
         self._on_unreadable = on_unreadable
         self._on_announced = on_announced
+        self._announcements = announcements
+        self._introduced: dict[str, str | None] = {}
+        """By instrument: its session in the feed that was told what had been said before."""
         self._descriptions = descriptions
         self._described: dict[str, events.Instrument] = {}
         """What the feed has been told of each instrument in this session."""
@@ -157,6 +161,16 @@ class Connection:
         for name in self.framer.open_instruments():
             self._describe(name, received_ns)
 
+    def _introduce(self, name: str, book: str, received_ns: int) -> None:
+        """Tell the feed of an instrument that is followed from now on what was said before."""
+        self._describe(name, received_ns)
+        session = self.framer.session_of(name)
+        if self._introduced.get(name) == session:
+            return  # its book is subscribed anew, after a gap
+        self._introduced[name] = session
+        for item in self._announcements():
+            self.framer.add(name, book, item, item.received_ns, len(item.message))
+
     def _describe(self, name: str, received_ns: int) -> None:
         described, book = self._descriptions.get(name), self.framer.channel_of(name)
         if described is None or book is None or self._described.get(name) == described:
@@ -183,7 +197,7 @@ class Connection:
                 for channel in channels:
                     if self._followed.get(channel) == channel:
                         self.framer.follow(_instrument_of(channel), channel, received_ns)
-                        self._describe(_instrument_of(channel), received_ns)
+                        self._introduce(_instrument_of(channel), channel, received_ns)
             case events.Connected(simulated, session):
                 self._connected(session, simulated)
             case events.Disconnected(reason, detail):
@@ -210,6 +224,7 @@ class Connection:
         self.rejected.clear()
         self.framer.begin(session, simulated)
         self._described.clear()
+        self._introduced.clear()
         self._trouble = None
         self.has_fallen_back = False
         self.follow(self._wanted, "resubscribed")

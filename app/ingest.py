@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -35,6 +35,9 @@ __all__ = ["Ingest", "IngestCounts", "VenueRefused"]
 MAX_CHANNELS_PER_CONNECTION: Final = 500
 """131 instruments on three channels are 393: about 500 messages/s at the measured peak."""
 STOP_TIMEOUT_S: Final = 3.0
+MAX_ANNOUNCEMENTS: Final = 256
+"""What the venue says of all instruments, kept for those that are followed later; the venue has
+some dozens of price indices, and only what changes is an announcement."""
 
 MakeClient = Callable[[str], Client]
 """Make a client whose sessions carry this name."""
@@ -80,6 +83,9 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         self._places: dict[str, int] = {}
         self._connections: dict[int, Connection] = {}
         self._clients_made = 1
+        self._said: deque[Notification] = deque(maxlen=MAX_ANNOUNCEMENTS)
+        self._said_in: str | None = None
+        """The session in which the venue said it of all instruments."""
         self._is_started = False
         self._publisher = Publisher(self.outbox, publish, publish_refused, self.counts)
         self._linger_s = linger_ms / 1000
@@ -212,6 +218,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
             on_instruments=self._listed,
             on_unreadable=self._publisher.refuse,
             on_announced=self._announced,
+            announcements=self._announcements_to_all,
             descriptions=self.instruments,
         )
         return connection
@@ -246,10 +253,24 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
             connection.describe_all()
 
     def _announced(self, instrument: str, item: Notification) -> None:
-        """Hand on what the venue says of an instrument, or of all, on a channel about many."""
+        """Hand on what the venue says of an instrument, or of all, on a channel about many.
+
+        What is said of all is kept for those that are followed later in the session: the venue's
+        first word comes before its list of instruments.
+        """
+        if not instrument:
+            session = self._connections[0].session
+            if self._said_in != session:
+                self._said_in = session
+                self._said.clear()
+            self._said.append(item)
         for number, connection in self._connections.items():
             if not instrument or number == self._places.get(instrument, 0):
                 connection.announce(instrument, item)
+
+    def _announcements_to_all(self) -> list[Notification]:
+        """Return what the venue has said of all instruments in the session that goes on."""
+        return list(self._said) if self._said_in == self._connections[0].session else []
 
     def _choose(self, reason: str) -> None:
         """Subscribe what is wanted now; give up, for this reason, what is not."""

@@ -108,3 +108,22 @@ async def test_maintenance_is_told_to_every_instrument_and_its_repetitions_are_d
         assert len(said) == 2
         dropped = bench.ingest.client.counts.dropped
         await bench.ready(lambda: dropped.repeated > 2)
+
+
+async def test_what_was_said_before_is_told_to_who_comes_later_once_a_session() -> None:
+    async with rig(ingest={"kinds": ALL}, **LIVELY) as bench:
+        await bench.ready(bench.is_live)
+        name = str(bench.venue.fault("list"))
+        await bench.ready(lambda: bench.is_live(name))
+        assert told(bench, name).platform == "open", "said before it was listed"
+        said = len(platform_messages(bench, name))
+        book = bench.processors[name].instrument.channel
+        bench.venue.fault("skip", channel=book, count=1)
+        await bench.ready(lambda: not bench.is_live(name))
+        await bench.ready(lambda: bench.is_live(name))
+        assert len(platform_messages(bench, name)) == said, "a resync is no new session"
+
+
+def platform_messages(bench: Rig, name: str) -> list[bytes]:
+    items = bench.items(name, Notification)
+    return [item.message for item in items if b'"platform_state"' in item.message]
