@@ -40,6 +40,13 @@ class ExactThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     # rebalance, the cancellation came back here as the callback's own, ended the coordinator's
     # task, and the main thread waited for this one for ever (F14).
 
+    def close(self) -> None:
+        """Do nothing: the stop that is under way closes the client, in its own thread.
+
+        Faust calls this when a rebalance comes during a stop, and closed the client and its
+        coordinator from the main thread's loop: what was under way was never answered.
+        """
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Have partitions given up; not longer than until this thread is to stop."""
         await self.wait(super().on_partitions_revoked(revoked))
@@ -55,6 +62,8 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._forces_commit = False
+        self.has_settled = False
+        """Whether the last commit has been made: only Faust's own clean-up is left."""
         self._fetching: asyncio.Task[Any] | None = None
         """The task that fetches."""
 
@@ -253,16 +262,19 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def on_stop(self) -> None:
         """Checkpoint and commit a last time, bounded in time (F14)."""
-        await self.final_commit()
+        self.has_settled = await self.final_commit()
         await super().on_stop()
 
-    async def final_commit(self) -> None:
-        """Commit everything that was processed, whatever its interval; give up after a while."""
+    async def final_commit(self) -> bool:
+        """Commit everything that was processed, whatever its interval; False if time ran out."""
         self._forces_commit = True
         try:
             await asyncio.wait_for(self.force_commit(), COMMIT_BEFORE_REVOKE_S)
         except TimeoutError:
             log.warning("the last commit did not get through: what follows it will be replayed")
+            return False
+        else:
+            return True
         finally:
             self._forces_commit = False
 
