@@ -102,12 +102,21 @@ def _origin(runs: list[dict[str, Any]]) -> str:
     machines = ", ".join(sorted({run["machine"] for run in runs}))
     times = sorted(run["at"] for run in runs)
     loads = sorted(run["load"] for run in runs)
+    commits = ", ".join(dict.fromkeys(run.get("commit") or "unknown" for run in runs))
     return (
-        f"{len(runs)} runs, {times[0]} to {times[-1]}, on {machines}; load of the machine at their "
-        f"ends {loads[0]:g} to {loads[-1]:g}.\n\n"
+        f"{len(runs)} runs, {times[0]} to {times[-1]}, of commits {commits}, on {machines}; the load "
+        f"at their ends {loads[0]:g} to {loads[-1]:g}.\n\n{_unfinished(runs)}"
         if runs
         else "No run yet.\n\n"
     )
+
+
+def _unfinished(runs: Iterable[dict[str, Any]]) -> str:
+    """Say why runs did not finish: their figures are of what was checked until then, nothing."""
+    said = [
+        f"- {run['scenario']}, seed {run['seed']}: {run['error']}" for run in runs if "error" in run
+    ]
+    return "Not finished:\n\n" + "\n".join(said) + "\n\n" if said else ""
 
 
 def _descriptions(runs: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
