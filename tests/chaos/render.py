@@ -104,8 +104,8 @@ def _origin(runs: list[dict[str, Any]]) -> str:
     loads = sorted(run["load"] for run in runs)
     commits = ", ".join(dict.fromkeys(run.get("commit") or "unknown" for run in runs))
     return (
-        f"{len(runs)} runs, {times[0]} to {times[-1]}, of commits {commits}, on {machines}; the load "
-        f"at their ends {loads[0]:g} to {loads[-1]:g}.\n\n{_unfinished(runs)}"
+        f"{len(runs)} runs, {times[0]} to {times[-1]}, of commits {commits}, on {machines}; the "
+        f"load at their ends {loads[0]:g} to {loads[-1]:g}.\n\n{_unfinished(runs)}"
         if runs
         else "No run yet.\n\n"
     )
