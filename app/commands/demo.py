@@ -183,7 +183,7 @@ def _supervise(
         command = f"{commands['exchange']} {shlex.join(arguments)}"
         supervisor.add("exchange", command, child, ROOT, port_file.exists)
     worker = child | {"STEELYARD_WORKER_NAME": "worker-1", "STEELYARD_WEB_PORT": str(web_port)}
-    supervisor.add("worker-1", commands["worker"], worker, ROOT, lambda: True)
+    supervisor.add("worker-1", commands["worker"], worker, ROOT, lambda: True, restarted=True)
     supervisor.loop()
     return supervisor.failure
 

@@ -34,12 +34,20 @@ EVENT_WAIT_S: Final = 0.1
 LAST_LINES: Final = 12
 LAST_ERRORS: Final = 3
 LOG_FILE_BYTES: Final = 8 * 1024**2
-_TELLS_AN_ERROR: Final = re.compile(r"\[(ERROR|CRITICAL)\]|^[\w.]*(Error|Exception): |^error: ")
+EXIT_BAD_INPUT: Final = 2
+"""A child that ended with it would end with it again."""
+LEAST_RUN_S: Final = 10.0
+"""A child that ends sooner is not started again: it would end again, and again."""
+_TELLS_AN_ERROR: Final = re.compile(
+    r"(?i:\[(error|critical) *\]|\"level\": ?\"(error|critical)\")"  # as app/logs.py writes them
+    r"|^[\w.]*(Error|Exception): |^error: "
+)
 
 
 class Supervisor(Manager):  # type: ignore[misc]
-    """Runs a few children until a signal, the first death among them, or `watch` ends it.
+    """Runs a few children until a signal, the death of one, or `watch` ends it.
 
+    A child that may be started again is, unless it refused to run or ran for less than LEAST_RUN_S.
     `watch` is called about ten times a second and returns why all must stop, or None; `on_stop`
     is called once, before the first child is asked to end.
     """
@@ -51,6 +59,7 @@ class Supervisor(Manager):  # type: ignore[misc]
         super().__init__(self._lines)
         self._process_ctor = _Child
         self._ready: dict[str, Callable[[], bool]] = {}
+        self._restarted: set[str] = set()
         self._watch = watch
         self._on_stop = on_stop
         self._signals = 0
@@ -60,11 +69,20 @@ class Supervisor(Manager):  # type: ignore[misc]
         """Why the children were stopped, unless a signal asked for it."""
 
     def add(
-        self, name: str, command: str, env: dict[str, str], cwd: Path, ready: Callable[[], bool]
+        self,
+        name: str,
+        command: str,
+        env: dict[str, str],
+        cwd: Path,
+        ready: Callable[[], bool],
+        *,
+        restarted: bool = False,
     ) -> None:
-        """Add a child; the next one starts when `ready` says so."""
+        """Add a child; the next one starts when `ready` says so. `restarted`: if it dies."""
         self.add_process(name, command, env=env, cwd=str(cwd))
         self._ready[name] = ready
+        if restarted:
+            self._restarted.add(name)
 
     def pids(self) -> dict[str, int]:
         """Return the pids of the children that run."""
@@ -86,20 +104,21 @@ class Supervisor(Manager):  # type: ignore[misc]
         self._relay()
 
     def _start_next(self) -> None:
-        for name, process in self._processes.items():
+        for name in self._processes:
             if name not in self._started_at:
-                self._started_at[name] = time.monotonic()
-                process["process"] = self._fork(name, process["obj"])
+                self._start(name)
                 return
             if not self._ready[name]():
                 if time.monotonic() > self._started_at[name] + CHILD_READY_TIMEOUT_S:
                     self.failure = f"{name} was not ready within {CHILD_READY_TIMEOUT_S:.0f} s."
                 return
 
-    def _fork(self, name: str, child: Process) -> Any:
+    def _start(self, name: str) -> None:
+        child: Process = self._processes[name]["obj"]
         process = multiprocessing.Process(name=name, target=child.run, args=(self.events, True))
         process.start()
-        return process
+        self._processes[name]["process"] = process
+        self._started_at[name] = time.monotonic()
 
     def _relay(self) -> None:
         """Pass on what the children say, for a moment; note who started and who ended."""
@@ -117,10 +136,8 @@ class Supervisor(Manager):  # type: ignore[misc]
                 self._system_print(f"{message.name} started (pid {message.data['pid']})\n")
             elif message.type == "stop":
                 code = message.data["returncode"]
-                self._processes[message.name]["returncode"] = code
                 self._system_print(f"{message.name} ended (exit code {code})\n")
-                if not self._stopping():
-                    self.failure = self._obituary(message.name, code)
+                self._note_end(message.name, code)
         if not self._stopping():
             self.failure = self._watch()
 
@@ -129,9 +146,23 @@ class Supervisor(Manager):  # type: ignore[misc]
         for name in self._started_at:
             process = self._processes[name]
             if self._runs(name) and not process["process"].is_alive() and self.events.empty():
-                process["returncode"] = -signal.SIGKILL
-                if not self._stopping():
-                    self.failure = self._obituary(name, -signal.SIGKILL)
+                self._note_end(name, -signal.SIGKILL)
+
+    def _note_end(self, name: str, code: int) -> None:
+        """A child has ended: start it again, or let that be the end of all."""
+        process = self._processes[name]
+        process["returncode"] = code
+        if self._stopping():
+            return
+        ran_s = time.monotonic() - self._started_at[name]
+        if name not in self._restarted or code == EXIT_BAD_INPUT or ran_s < LEAST_RUN_S:
+            self.failure = self._obituary(name, code)
+            return
+        self._system_print(f"{self._obituary(name, code)}\n")
+        self._system_print(f"{name} is started again\n")
+        self._lines.forget(name)
+        del process["returncode"], process["pid"]
+        self._start(name)
 
     def _stop_next(self) -> None:
         """Ask the child that was started last and still runs to end; kill it if it does not."""
@@ -204,6 +235,11 @@ class _KeepingPrinter(Printer):  # type: ignore[misc]
             logging.LogRecord(message.name, logging.INFO, "", 0, text.rstrip("\n"), (), None)
         )
         super().write(message)
+
+    def forget(self, name: str) -> None:
+        """Let what a child said be no part of its next obituary; the log file keeps it."""
+        self.last.pop(name, None)
+        self.errors.pop(name, None)
 
     def path(self, name: str) -> Path:
         """Return the log file of a child."""

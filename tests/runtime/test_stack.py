@@ -27,6 +27,7 @@ from app.commands.stack import (
     running_stack,
     stop_added_workers,
 )
+from app.commands.supervisor import LEAST_RUN_S
 from app.kafka import EmbeddedBroker
 from app.kafka.processes import free_port
 
@@ -64,16 +65,21 @@ print("worker down", flush=True)
 
 DEMO = """
 import pathlib, sys
-from app.commands import demo
+from app.commands import demo, supervisor
 from app.__main__ import main
 demo.ROOT = pathlib.Path(sys.argv[1])
+supervisor.LEAST_RUN_S = float(sys.argv[2])
 sys.exit(main(["demo", "--seed", "11"]))
 """
 
 
 @contextmanager
 def running_demo(
-    tmp_path: Path, kafka: str | None, exchange: str = EXCHANGE, worker: str = WORKER
+    tmp_path: Path,
+    kafka: str | None,
+    exchange: str = EXCHANGE,
+    worker: str = WORKER,
+    least_run_s: float = LEAST_RUN_S,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run `demo` with stand-ins, its output in tmp_path/output."""
     (tmp_path / "exchange.py").write_text(exchange)
@@ -91,7 +97,7 @@ def running_demo(
         environment["STEELYARD_TOPIC_PREFIX"] = environment["STEELYARD_APP_ID"] = tmp_path.name
     with (tmp_path / "output").open("w") as output:
         demo = subprocess.Popen(
-            [sys.executable, "-c", DEMO, str(tmp_path)],
+            [sys.executable, "-c", DEMO, str(tmp_path), str(least_run_s)],
             cwd=tmp_path,
             env=environment,
             stdout=output,
@@ -164,11 +170,15 @@ def test_a_demo_starts_in_order_is_joined_and_stops_in_order(
     assert "worker down" in (tmp_path / "var" / "log" / "worker-1.log").read_text()
 
 
+@pytest.mark.parametrize("log_format", ["console", "json"])
 def test_a_child_that_dies_is_named_with_its_last_lines(
-    tmp_path: Path, broker: EmbeddedBroker
+    tmp_path: Path, broker: EmbeddedBroker, log_format: str
 ) -> None:
     worker = (
-        "import sys\nprint('[ERROR] cannot go on: no tape')\n"
+        "import logging, logging.config, sys\n"
+        "from app.logs import logging_config\nfrom app.settings import Settings\n"
+        f"logging.config.dictConfig(logging_config(Settings(log_format='{log_format}')))\n"
+        "logging.getLogger('steelyard.worker').error('cannot go on: no tape')\n"
         "for number in range(50):\n    print('stopping part', number)\nsys.exit(3)\n"
     )
     with running_demo(tmp_path, kafka=broker.bootstrap, worker=worker) as demo:
@@ -181,6 +191,35 @@ def test_a_child_that_dies_is_named_with_its_last_lines(
     assert "stopping part 3\n" not in said
     assert "exchange down" in output
     assert processes_of(tmp_path) == []
+
+
+def test_a_worker_that_dies_is_started_again(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    with running_demo(tmp_path, kafka=broker.bootstrap, least_run_s=0.0) as demo:
+        wait_for(demo, tmp_path, "make worker")
+        stack = running_stack(tmp_path / "var")
+        assert stack is not None
+        os.kill(stack.pids["worker-1"], signal.SIGKILL)
+        wait_for(demo, tmp_path, "worker-1 ended with exit code -9")
+        wait_for(demo, tmp_path, "worker-1 is started again")
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while output_of(tmp_path).count("worker worker-1 ws://") < 2:
+            assert time.monotonic() < deadline, output_of(tmp_path)
+            time.sleep(0.05)
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(STOP_LIMIT_S) == 0
+    assert output_of(tmp_path).count("exchange up") == 1
+    assert processes_of(tmp_path) == []
+
+
+def test_a_worker_that_refuses_to_run_is_not_started_again(
+    tmp_path: Path, broker: EmbeddedBroker
+) -> None:
+    refusing = "import sys\nprint('error: the table is of another release')\nsys.exit(2)\n"
+    options = {"worker": refusing, "least_run_s": 0.0}
+    with running_demo(tmp_path, kafka=broker.bootstrap, **options) as demo:
+        assert demo.wait(START_LIMIT_S) == 1
+    assert "worker-1 ended with exit code 2" in output_of(tmp_path)
+    assert "started again" not in output_of(tmp_path)
 
 
 def test_a_killed_demo_leaves_no_process(tmp_path: Path, broker: EmbeddedBroker) -> None:
