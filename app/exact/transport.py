@@ -36,16 +36,16 @@ class ExactThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         client._fetch_max_wait_ms = FETCH_WAIT_MS  # read when the client starts; Faust sets it
         return client
 
-    # A stop cancels the calls that the main thread has under way here. If one of them is part of a
-    # rebalance, the cancellation came back here as the callback's own, ended the coordinator's
-    # task, and the main thread waited for this one for ever (F14).
-
     def close(self) -> None:
         """Do nothing: the stop that is under way closes the client, in its own thread.
 
         Faust calls this when a rebalance comes during a stop, and closed the client and its
         coordinator from the main thread's loop: what was under way was never answered.
         """
+
+    # A stop cancels the calls that the main thread has under way here. If one of them is part of a
+    # rebalance, the cancellation came back here as the callback's own, ended the coordinator's
+    # task, and the main thread waited for this one for ever (F14).
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Have partitions given up; not longer than until this thread is to stop."""
