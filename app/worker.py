@@ -25,6 +25,7 @@ from app.exact.watchdog import watch
 from app.logs import QUIET_LOGGERS, logging_config
 from app.sensor import FatalSendErrors, RecoveryTimes
 from app.settings import Settings, settings
+from app.standing import standing
 from app.start_checks import check_start
 from app.views.server import Runner
 
@@ -209,6 +210,10 @@ def end_now(app: Steelyard) -> None:
 
     Otherwise what is not committed is replayed by whoever comes next.
     """
+    thread = getattr(app._consumer, "_thread", None)
+    loops = (app.loop, getattr(thread, "thread_loop", None))
+    for line in standing(loop for loop in loops if loop is not None):
+        print(f"stands: {line}", file=sys.__stderr__, flush=True)
     if app._consumer is not None and app.consumer.has_settled:
         log.warning("Faust did not stop within %.0f s of the last commit; ended", STOP_DEADLINE_S)
         os._exit(0)
