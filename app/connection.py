@@ -11,16 +11,20 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from app.errors import UserError
 from app.framer import Framer
 from deribit import events
 from deribit.client import Client, Stamped
+from deribit.messages import instrument_of
 from deribit.words import without_raw
 from models import frame
 
 log = logging.getLogger("steelyard.ingest")
+
+SUPERSEDED: Final = "superseded"
+"""Why a session ends for an instrument of which the feed has heard a later one."""
 
 _MEND_KEY = (
     "Mend STEELYARD_CLIENT_ID and STEELYARD_CLIENT_SECRET (or STEELYARD_CLIENT_SECRET_FILE), "
@@ -111,11 +115,17 @@ class Connection:
             if book is not None and channels.get(book) != book:
                 self.framer.end(instrument, reason, received_ns)
 
-    def resync(self, instrument: str, session: str) -> bool:
-        """Ask for a new snapshot of a book; False if the request is not of its present session."""
+    def resync(self, instrument: str, session: str, is_ended: bool = False) -> bool:
+        """Ask for a new snapshot of a book; False if the request is not of its present session.
+
+        If that is taken for ended, which a worker with a later one can bring about, begin another.
+        """
         channel = self.framer.channel_of(instrument)
         if channel is None or session != self.framer.session_of(instrument):
             return False
+        if is_ended:
+            log.warning("%s: another session has begun since; beginning a new one", instrument)
+            self.framer.end(instrument, SUPERSEDED, self.client.time_ns())
         self.client.resync(channel)
         return True
 
@@ -196,8 +206,9 @@ class Connection:
             case events.Subscribed(channels):
                 for channel in channels:
                     if self._followed.get(channel) == channel:
-                        self.framer.follow(_instrument_of(channel), channel, received_ns)
-                        self._introduce(_instrument_of(channel), channel, received_ns)
+                        instrument = instrument_of(channel)
+                        self.framer.follow(instrument, channel, received_ns)
+                        self._introduce(instrument, channel, received_ns)
             case events.Connected(simulated, session):
                 self._connected(session, simulated)
             case events.Disconnected(reason, detail):
@@ -245,10 +256,6 @@ class Connection:
         if not self._has_said_fallback:  # not again in each of its later sessions
             self._has_said_fallback = True
             log.warning("raw needs an API key: %d channels are followed at 100ms instead", count)
-
-
-def _instrument_of(channel: str) -> str:
-    return channel.split(".")[1]
 
 
 def _venue(simulated: bool) -> str:

@@ -1,58 +1,43 @@
-"""The project's topics as data: what each is for, what it must look like, and whether it does.
+"""The topics in Kafka: made as the catalogue says, compared with it, and mended.
 
 Every topic is made here, with partitions, replication and policy; none is made by accident.
-A topic's full name is `topic_prefix` + name, a changelog's `{app_id}-{table}-changelog`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.errors import UserError
+from app.catalogue import Topic, changelog_name, topics
+from app.errors import UserError, command
 from app.settings import Settings
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
 
-FEED_RETENTION_MS: Final = 24 * 3_600_000
-FEED_PARTITION_BYTES: Final = 4 * 1024**3
-WINDOWS_RETENTION_MS: Final = 7 * 24 * 3_600_000
-LIVE_RETENTION_MS: Final = 3_600_000
-CLOSED_RETENTION_MS: Final = 24 * 3_600_000
-"""As long as the feed: a history that is lost is read again from here."""
-REFUSED_RETENTION_MS: Final = 7 * 24 * 3_600_000
-REFUSED_PARTITION_BYTES: Final = 64 * 1024**2
-CONTROL_RETENTION_MS: Final = 3_600_000
-RECORD_BYTES: Final = 4 * 1024**2
-SEGMENT_BYTES: Final = 64 * 1024**2
-LIVE_SEGMENT_BYTES: Final = 16 * 1024**2
-CHANGELOG_COMPACTION_LAG_MS: Final = 3_600_000
-"""For this long every write to a changelog is kept: what a worker wrote after it had lost the
-partition (a zombie) can then still be told from what the new owner wrote."""
-CHANGELOG_MAX_COMPACTION_LAG_MS: Final = 6 * 3_600_000
+__all__ = [
+    "KafkaUnreachable",
+    "Mismatch",
+    "Topic",
+    "TopicMismatch",
+    "TopicRefused",
+    "TopicState",
+    "alter",
+    "changelog_name",
+    "connect",
+    "create",
+    "describe",
+    "ensure_topics",
+    "recreate",
+    "topics",
+]
+
 KAFKA_TIMEOUT_S: Final = 10.0
 SET_ON_TOPIC: Final = 1
 """The protocol's number for a value that was set on the topic itself, not a default."""
-
-TABLES: Final = ("books", "history", "subscriptions", "latest")
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic as it must be; `configs` are Kafka's own words."""
-
-    name: str
-    partitions: int
-    replication: int
-    purpose: str
-    configs: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def policy(self) -> str:
-        return self.configs["cleanup.policy"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +65,8 @@ class TopicState:
         if self.partitions is None or self.replication is None:
             return []
         topic = self.topic
-        recreate = f"python -m app topics --recreate {topic.name} --yes"
-        alter = f"python -m app topics --alter {topic.name}"
+        recreate = f"{command()} topics --recreate {topic.name} --yes"
+        alter = f"{command()} topics --alter {topic.name}"
         found = []
         if self.partitions != topic.partitions:
             wanted, has = str(topic.partitions), str(self.partitions)
@@ -121,87 +106,6 @@ class KafkaUnreachable(UserError):
 
 class TopicRefused(UserError):
     """Kafka refused to make, alter or delete a topic."""
-
-
-def topics(settings: Settings) -> tuple[Topic, ...]:
-    """Return all topics of this installation, in the order of the flow."""
-    prefix = settings.topic_prefix
-    deleted = {"cleanup.policy": "delete"}
-    compacted = {
-        "cleanup.policy": "compact",
-        "segment.bytes": str(SEGMENT_BYTES),
-        "max.compaction.lag.ms": str(CHANGELOG_MAX_COMPACTION_LAG_MS),
-        "min.cleanable.dirty.ratio": "0.2",
-    }
-    own: dict[str, tuple[str, dict[str, str]]] = {
-        "feed": (
-            "frames of raw notifications: the log that everything is computed from",
-            deleted
-            | {
-                "retention.ms": str(FEED_RETENTION_MS),
-                "retention.bytes": str(FEED_PARTITION_BYTES),
-                "segment.bytes": str(SEGMENT_BYTES),
-            },
-        ),
-        "windows": (
-            "one record per closed window",
-            deleted | {"retention.ms": str(WINDOWS_RETENTION_MS)},
-        ),
-        "closed": (
-            "the closed windows of a partition, many in one record, for the history",
-            deleted
-            | {
-                "retention.ms": str(CLOSED_RETENTION_MS),
-                "segment.bytes": str(LIVE_SEGMENT_BYTES),
-            },
-        ),
-        "live": (
-            "current state of each instrument, conflated",
-            deleted
-            | {
-                "retention.ms": str(LIVE_RETENTION_MS),
-                "segment.bytes": str(LIVE_SEGMENT_BYTES),
-            },
-        ),
-        "refused": (
-            "what was not understood, with the reason",
-            deleted
-            | {
-                "retention.ms": str(REFUSED_RETENTION_MS),
-                "retention.bytes": str(REFUSED_PARTITION_BYTES),
-                "segment.bytes": str(LIVE_SEGMENT_BYTES),
-            },
-        ),
-        "subscriptions": ("which instruments to ingest", compacted),
-        "control": (
-            "requests between agents, such as a resync",
-            deleted
-            | {
-                "retention.ms": str(CONTROL_RETENTION_MS),
-                "segment.bytes": str(LIVE_SEGMENT_BYTES),
-            },
-        ),
-    }
-    changelog = compacted | {"min.compaction.lag.ms": str(CHANGELOG_COMPACTION_LAG_MS)}
-    all_topics = [(prefix + name, purpose, configs) for name, (purpose, configs) in own.items()]
-    all_topics += [
-        (changelog_name(settings.app_id, table), f"changelog of table {table}", changelog)
-        for table in TABLES
-    ]
-    common = {
-        "max.message.bytes": str(RECORD_BYTES),
-        # By Kafka's clock: a replay of last year's recording would otherwise be deleted at once.
-        "message.timestamp.type": "LogAppendTime",
-    }
-    return tuple(
-        Topic(name, settings.partitions, settings.replication, purpose, common | configs)
-        for name, purpose, configs in all_topics
-    )
-
-
-def changelog_name(app_id: str, table: str) -> str:
-    """Return the changelog's name as Faust makes it."""
-    return f"{app_id}-{table}-changelog"
 
 
 async def ensure_topics(settings: Settings) -> None:
@@ -292,8 +196,6 @@ async def alter(admin: AIOKafkaAdminClient, topic: Topic) -> None:
 @asynccontextmanager
 async def connect(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
     """Give an admin client of the Kafka in the settings, or raise KafkaUnreachable."""
-    import asyncio
-
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
@@ -308,7 +210,7 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
             reason = str(error) or type(error).__name__
             raise KafkaUnreachable(
                 f"No Kafka answers at {settings.kafka} (STEELYARD_KAFKA): {reason}\n"
-                "Start one with `make demo` or `python -m app kafka`, or set STEELYARD_KAFKA to "
+                f"Start one with `make demo` or `{command()} kafka`, or set STEELYARD_KAFKA to "
                 "the address of yours."
             ) from error
         yield admin
@@ -317,8 +219,6 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def _wait_until(admin: AIOKafkaAdminClient, names: set[str], *, present: bool) -> None:
-    import asyncio
-
     async def settled() -> None:
         while True:
             entries = {entry["topic"]: entry for entry in await admin.describe_topics()}

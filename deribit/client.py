@@ -40,6 +40,7 @@ from deribit.limits import Limits
 from deribit.protocol import Session
 from deribit.requests import REQUEST_TIMEOUT_S
 from deribit.socket import NOT_OPENED, open_socket, why_closed, why_not_opened
+from deribit.words import Ending
 
 __all__ = ["Client", "ClientCounts", "Stamped"]
 
@@ -239,7 +240,7 @@ class Client:
         except ConnectionClosed:
             return  # the reading task learns why
         except TimeoutError:
-            self._ended = Reconnect("unwritable", "the venue does not read what we send")
+            self._ended = Reconnect(Ending.UNWRITABLE, "the venue does not read what we send")
         await socket.close()
 
     async def _sleep_until_due(self, session: Session) -> None:
@@ -258,7 +259,7 @@ class Client:
             self._is_due.set()
 
     def _unless_stopped(self, ended: Reconnect) -> Reconnect:
-        return Reconnect("stopped", ended.detail) if self._closing.is_set() else ended
+        return Reconnect(Ending.STOPPED, ended.detail) if self._closing.is_set() else ended
 
     def _healthy_s(self) -> float:
         """Return for how long data have flowed in the session that ended last."""

@@ -2,7 +2,8 @@
 
 The caller tells it the time (monotonic seconds), hands it what arrives, calls `tick` when `due`
 is reached, sends what `outgoing` answers, and gets events. It never raises for anything that the
-venue says; after a Reconnect or Fatal event it says nothing more.
+venue says; after a Reconnect or Fatal event it says nothing more. Here the parts of a session meet:
+the entrance, the feed, the requests, the clock; each has a module of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import msgspec
 
 from deribit.auth import Credentials, Login
 from deribit.backoff import Backoff
+from deribit.entrance import Entered, Entrance
 from deribit.events import (
-    Connected,
     Event,
     Failed,
     Fatal,
@@ -32,17 +33,15 @@ from deribit.venue_clock import VenueClock
 from deribit.wire import (
     UNREADABLE,
     Message,
-    Token,
     VenueError,
-    Version,
     decode,
     open_perpetuals,
 )
 from deribit.words import (
     HEARTBEAT,
     NOTIFICATION,
-    SIMULATED,
     TEST_REQUEST,
+    Ending,
     ErrorCode,
     Method,
     Reaction,
@@ -51,10 +50,6 @@ from deribit.words import (
     reaction_to,
 )
 
-CLIENT_NAME: Final = "steelyard"
-CLIENT_VERSION: Final = "0.1.0"
-HEARTBEAT_S: Final = 10
-"""The venue asks for a sign of life this often, and closes 10 s after one that got no answer."""
 INSTRUMENTS_REFRESH_S: Final = 600.0
 INSTRUMENTS_RETRY_S: Final = 30.0
 LISTING_DELAY_S: Final = 2.0
@@ -90,13 +85,11 @@ class Session:
         self._feed = Feed(backoff, rng, self.dropped, limits)
         self._requests = Requests(limits, request_timeout_s)
         self._request_timeout_s = request_timeout_s
-        self._login = Login(credentials, rng) if credentials is not None else None
-        self._lists_instruments = lists_instruments
-        self._is_ready = False
-        self._is_greeted = False
-        self._simulated = False
-        self._heard_at = -math.inf
         self._clock = VenueClock()
+        login = Login(credentials, rng) if credentials is not None else None
+        self._entrance = Entrance(login, self._requests, self._clock)
+        self._lists_instruments = lists_instruments
+        self._heard_at = -math.inf
         self._instruments_due = math.inf
         self._on_result: Mapping[Method, Callable[[Request, msgspec.Raw, float], list[Event]]] = {
             Method.HELLO: self._on_hello,
@@ -113,7 +106,7 @@ class Session:
     def opened(self, now: float) -> None:
         """Begin: greet, then authenticate. All else waits until both are answered."""
         self._heard_at = now
-        self._greet(now)
+        self._entrance.greet(now)
         self._feed.subscriptions.want(self._channels, now)
         self._schedule()
 
@@ -151,20 +144,20 @@ class Session:
             return []
         if (late := self._requests.overdue(now)) is not None:
             waited = f"{late.method} was not answered in {self._request_timeout_s:g} s"
-            return self._end(Reconnect("unanswered", waited))
+            return self._end(Reconnect(Ending.UNANSWERED, waited))
         events: list[Event] = []
         if (tick := self._clock.overdue(self._heard_at, now)) is not None:
             events.append(tick)
         if self._may_probe and now >= self._clock.probe_due:
             self._clock.probed(now)
             self._requests.ask(Method.TEST, now, {})
-        if now >= self._instruments_due and self._is_known:
+        if now >= self._instruments_due and self._may_ask:
             self._instruments_due = math.inf
             self._feed.is_listing_old = False
             which = {"currency": "any", "kind": "future", "expired": False}
             self._requests.ask(Method.GET_INSTRUMENTS, now, which)
-        if self._login is not None and now >= self._login.due:
-            events += self._log_in(self._login, now)
+        if now >= self._entrance.due:
+            events += self._entered(self._entrance.log_in(now), now)
         self._advance(now)
         return events
 
@@ -203,7 +196,7 @@ class Session:
 
     def _on_answer(self, message: Message, raw: bytes, now: float) -> list[Event]:
         events: list[Event] = []
-        if not self._is_ready:
+        if not self._entrance.is_ready:
             self._clock.told(message.usOut)
         elif (tick := self._clock.read(message.usOut, now)) is not None:
             events.append(tick)
@@ -221,34 +214,25 @@ class Session:
             if request.method is Method.GET_INSTRUMENTS:
                 self._instruments_due = now + INSTRUMENTS_RETRY_S
                 return events
-            return events + self._end(Reconnect("unreadable_answer", what))
+            return events + self._end(Reconnect(Ending.UNREADABLE_ANSWER, what))
 
     def _on_hello(self, _: Request, result: msgspec.Raw, now: float) -> list[Event]:
-        version = msgspec.json.decode(result, type=Version).version
-        self._is_greeted = True
-        self._simulated = SIMULATED in version
-        if self._login is not None and not self._login.is_done:
-            return self._log_in(self._login, now)
-        return self._get_ready(now)
+        return self._entered(self._entrance.greeted(result, now), now)
 
     def _on_auth(self, _: Request, result: msgspec.Raw, now: float) -> list[Event]:
-        assert self._login is not None
-        self._login.accepted(msgspec.json.decode(result, type=Token), now)
-        if not self._is_greeted:
-            self._greet(now)
-            return []
-        return self._get_ready(now)
+        return self._entered(self._entrance.logged_in(result, now), now)
 
-    def _get_ready(self, now: float) -> list[Event]:
-        if self._is_ready:
-            return []
-        self._is_ready = True
-        self._requests.ask(Method.SET_HEARTBEAT, now, {"interval": HEARTBEAT_S})
-        self._clock.probed(now)  # the answer to this one is a reading too
-        if self._lists_instruments:
-            self._instruments_due = now
-        self._feed.subscriptions.due = now
-        return [Connected(self._simulated)]
+    def _entered(self, entered: Entered, now: float) -> list[Event]:
+        """Begin to ask for what is wanted when the session is there; end if it cannot be."""
+        events: list[Event] = []
+        for event in entered:
+            if isinstance(event, Reconnect):
+                return self._end(event)
+            if self._lists_instruments:
+                self._instruments_due = now
+            self._feed.subscriptions.due = now
+            events.append(event)
+        return events
 
     def _on_instruments(self, _: Request, result: msgspec.Raw, now: float) -> list[Event]:
         found, refused = open_perpetuals(result)
@@ -259,8 +243,8 @@ class Session:
     def _on_call(self, request: Request, result: msgspec.Raw, now: float) -> list[Event]:
         assert request.call is not None
         listed = set(msgspec.json.decode(result, type=list[str]))
-        if self._login is not None and listed:
-            self._login.is_fresh = False
+        if self._entrance.login is not None and listed:
+            self._entrance.login.is_fresh = False
         return self._feed.answered(request.call, listed, now)
 
     def _on_error(self, request: Request | None, error: VenueError, now: float) -> list[Event]:
@@ -271,14 +255,14 @@ class Session:
         events: list[Event] = [Failed(method, error.code, said)]
         detail = f"{method or 'the venue'}: error {error.code} {said[:200]}"
         reaction = reaction_to(error.code)
-        if (login := self._login) is not None:
+        if (login := self._entrance.login) is not None:
             if method == Method.AUTH:
                 if reaction is not Reaction.RECONNECT and login.refused():
-                    return events + self._log_in(login, now)
+                    return events + self._entered(self._entrance.log_in(now), now)
                 if reaction is Reaction.STOP:
                     return events + self._end(Fatal(detail))
             elif _asks_who_we_are(error.code) and not (login.is_done and login.is_fresh):
-                return events + self._log_in_and_repeat(login, request, now)
+                return events + self._log_in_and_repeat(request, now)
         if reaction is Reaction.RESUBSCRIBE:
             named = call.channels if call is not None else tuple(error.channels())
             if (gaps := self._feed.unsubscribed(named, now)) is not None:
@@ -304,8 +288,8 @@ class Session:
     def _advance(self, now: float) -> None:
         """Make the calls that are due, and note when the next thing is."""
         self._requests.release(now)
-        if self._is_ready and self._is_known and now >= self._feed.subscriptions.due:
-            private = self._login is not None
+        if self._may_ask and now >= self._feed.subscriptions.due:
+            private = self._entrance.login is not None
             for call in self._feed.subscriptions.plan(now):
                 if call.is_subscribe:
                     method = Method.PRIVATE_SUBSCRIBE if private else Method.SUBSCRIBE
@@ -318,50 +302,31 @@ class Session:
         if self.is_over:
             self.due = math.inf
             return
-        due = self._requests.due
-        if self._login is not None:
-            due = min(due, self._login.due)
-        if self._is_ready:
+        due = min(self._requests.due, self._entrance.due)
+        if self._entrance.is_ready:
             due = min(due, self._clock.tick_due)
-            if self._is_known:
-                due = min(due, self._instruments_due, self._feed.subscriptions.due)
-            if self._may_probe:
-                due = min(due, self._clock.probe_due)
+        if self._may_ask:
+            due = min(due, self._instruments_due, self._feed.subscriptions.due)
+        if self._may_probe:
+            due = min(due, self._clock.probe_due)
         self.due = due
 
     @property
     def _may_probe(self) -> bool:
-        return self._is_ready and not self._requests.is_asking(Method.TEST)
+        return self._entrance.is_ready and not self._requests.is_asking(Method.TEST)
 
     @property
-    def _is_known(self) -> bool:
-        """Whether the venue knows us, or need not."""
-        return not self.is_over and (self._login is None or self._login.is_done)
+    def _may_ask(self) -> bool:
+        """Whether the venue would answer what we want to know."""
+        return not self.is_over and self._entrance.is_ready and self._entrance.is_known
 
-    # The way in
-
-    def _greet(self, now: float) -> None:
-        who = {"client_name": CLIENT_NAME, "client_version": CLIENT_VERSION}
-        self._requests.ask(Method.HELLO, now, who)
-
-    def _log_in(self, login: Login, now: float) -> list[Event]:
-        params = login.request(self._clock.told_ms)
-        if params is None:
-            what = "the venue told no time, without which a login cannot be signed"
-            return self._end(Reconnect("unreadable_answer", what))
-        self._requests.ask(Method.AUTH, now, params)
-        return []
-
-    def _log_in_and_repeat(self, login: Login, request: Request | None, now: float) -> list[Event]:
+    def _log_in_and_repeat(self, request: Request | None, now: float) -> list[Event]:
         """Authenticate on this connection, and ask again for what was refused."""
         if request is not None and request.call is not None:
             self._feed.subscriptions.retry(request.call, now)
         elif request is not None and request.method is Method.GET_INSTRUMENTS:
             self._instruments_due = now
-        login.lost()
-        if self._requests.is_asking(Method.AUTH):
-            return []
-        return self._log_in(login, now)
+        return self._entered(self._entrance.log_in_anew(now), now)
 
     def _end(self, event: Reconnect | Fatal) -> list[Event]:
         """The session is over; what was asked for will never be answered."""

@@ -9,6 +9,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
 
 from deribit.events import Reconnect
+from deribit.words import Ending
 
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """All instruments of the venue are 5.1 MB; of its futures, what we ask for, under 1 MB."""
@@ -16,7 +17,6 @@ CLOSE_TIMEOUT_S: Final = 1.0
 CROWDED_STATUS: Final = 429
 CROWDED_WAIT_S: Final = 10.0
 """The venue answers 429 to the 33rd connection of an address."""
-TOO_SLOW: Final = "connection_too_slow"
 TOO_SLOW_WAIT_S: Final = 5.0
 """Who could not keep up is given the same load again: not at once."""
 
@@ -55,13 +55,13 @@ def why_not_opened(url: str, error: Exception) -> Reconnect:
     # A proxy's address may hold a password, and websockets would repeat it.
     said = "" if isinstance(error, InvalidProxy) else str(error)
     detail = f"{url}: {said or type(error).__name__}"
-    return Reconnect("not_connected", detail, CROWDED_WAIT_S if is_crowded else 0.0)
+    return Reconnect(Ending.NOT_CONNECTED, detail, CROWDED_WAIT_S if is_crowded else 0.0)
 
 
 def why_closed(error: ConnectionClosed) -> Reconnect:
     """Return what the end of a connection means."""
     if error.rcvd is None:
-        return Reconnect("reset", str(error))
-    if TOO_SLOW in error.rcvd.reason:
-        return Reconnect(TOO_SLOW, str(error), TOO_SLOW_WAIT_S)
-    return Reconnect("closed", str(error))
+        return Reconnect(Ending.RESET, str(error))
+    if Ending.TOO_SLOW in error.rcvd.reason:
+        return Reconnect(Ending.TOO_SLOW, str(error), TOO_SLOW_WAIT_S)
+    return Reconnect(Ending.CLOSED, str(error))

@@ -225,9 +225,31 @@ def least_wait_s(code: int) -> float:
     return _LEAST_WAIT_S.get(code, 0.0)
 
 
+class Ending(StrEnum):
+    """Why a session ended or did not come about, unless the venue's error code says it."""
+
+    NOT_CONNECTED = "not_connected"
+    CLOSED = "closed"
+    RESET = "reset"
+    TOO_SLOW = "connection_too_slow"
+    """The venue's own word, in its close frame, for who does not read as fast as it sends."""
+    UNANSWERED = "unanswered"
+    UNREADABLE_ANSWER = "unreadable_answer"
+    UNWRITABLE = "unwritable"
+    STOPPED = "stopped"
+    """By us."""
+
+
+OTHER_ERROR: Final = "other_error"
+
+
 def error_name(code: int) -> str:
     """Return a short name for an error code, fit for a label of a metric."""
     try:
         return ErrorCode(code).name.lower()
     except ValueError:
-        return "other_error"
+        return OTHER_ERROR
+
+
+REASONS: Final = (*Ending, *(error_name(code) for code in ErrorCode), OTHER_ERROR)
+"""All reasons of a Reconnect."""

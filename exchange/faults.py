@@ -6,40 +6,24 @@ checked as a whole before it begins. README.md has the table of them all.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from exchange.channels import INTERVALS
 from exchange.corpus import MALFORMED, huge_message
 from exchange.errors import (
     INVALID_PARAMS,
     MESSAGES,
     METHOD_NOT_FOUND,
-    NOT_FOUND,
-    SYSTEM_MAINTENANCE,
     RpcError,
     invalid_param,
 )
-from exchange.hub import CLOSE_TOO_SLOW, TOO_SLOW, Hub, Subscriber
+from exchange.hub import CLOSE_TOO_SLOW, TOO_SLOW, Subscriber
 from exchange.params import Params
+from exchange.stage import Action, Stage, positive
 from exchange.tamper import Mark
-from exchange.trouble import ANY_METHOD, Ordered, Refusal, Trouble
-from exchange.venue import Venue
+from exchange.trouble import ANY_METHOD, Ordered, Refusal
+from exchange.venue_faults import delist, gap, list_instrument, maintenance, restart_ids, set_state
 
-STATES = ("open", "locked", "halted", "inactive", "closed")
 MAX_HUGE_MIB = 256
 CLOSE_GOING_AWAY = 1001
-
-
-@dataclass(slots=True)
-class Stage:
-    """What a fault can reach."""
-
-    hub: Hub
-    venue: Venue
-    trouble: Trouble
-
-
-Action = Callable[[Stage], object]
 
 
 def make(name: str, params: Params) -> Action:
@@ -55,7 +39,7 @@ def make(name: str, params: Params) -> Action:
 
 def _marking(mark: Mark) -> Callable[[Params], Action]:
     def read(params: Params) -> Action:
-        channel, count = params.text("channel"), _positive(params, "count", 1)
+        channel, count = params.text("channel"), positive(params, "count", 1)
 
         def act(stage: Stage) -> str:
             stage.hub.tamper.mark(channel, mark, count)
@@ -64,21 +48,6 @@ def _marking(mark: Mark) -> Callable[[Params], Action]:
         return act
 
     return read
-
-
-def gap(params: Params) -> Action:
-    """The next change of an instrument vanishes on each of its incremental channels."""
-    name, count = params.text("instrument_name"), _positive(params, "count", 1)
-
-    def act(stage: Stage) -> str:
-        _check_listed(stage, name)
-        for interval in INTERVALS:
-            channel = f"book.{name}.{interval}"
-            if channel in stage.hub.live:
-                stage.hub.tamper.mark(channel, "drop", count)
-        return "ok"
-
-    return act
 
 
 def delay(params: Params) -> Action:
@@ -101,16 +70,6 @@ def mute(params: Params) -> Action:
         stage.hub.tamper.mute(True)
         if seconds:
             asyncio.get_running_loop().call_later(seconds, stage.hub.tamper.mute, False)
-        return "ok"
-
-    return act
-
-
-def restart_ids(params: Params) -> Action:
-    """All books go on under lower ids, each with a snapshot."""
-
-    def act(stage: Stage) -> str:
-        stage.venue.restart_ids()
         return "ok"
 
     return act
@@ -172,7 +131,7 @@ def refuse_connections(params: Params) -> Action:
 
 def huge(params: Params) -> Action:
     """A notification of so many MiB goes to all connections; how many."""
-    mib = _positive(params, "mib", 64)
+    mib = positive(params, "mib", 64)
     if mib > MAX_HUGE_MIB:
         raise invalid_param("mib", f"value must be at most {MAX_HUGE_MIB}")
     channel = params.text("channel", "book.BTC-PERPETUAL.100ms")
@@ -200,58 +159,14 @@ def inject(params: Params) -> Action:
     return lambda stage: stage.hub.inject(channel, text)
 
 
-def maintenance(params: Params) -> Action:
-    """Nothing is traded, all calls are answered 11051, and platform_state says so; or it ends."""
-    is_on = params.flag("on", True)
-
-    def act(stage: Stage) -> str:
-        calls = stage.trouble.calls
-        calls[:] = [one for one in calls if one != MAINTENANCE]
-        if is_on:
-            calls.append(MAINTENANCE)
-        stage.venue.lock(is_on)
-        return "ok"
-
-    return act
-
-
-def set_state(params: Params) -> Action:
-    """An instrument is opened, locked, halted, or closed."""
-    name, state = params.text("instrument_name"), params.choice("state", STATES)
-
-    def act(stage: Stage) -> str:
-        _check_listed(stage, name)
-        stage.venue.set_state(name, state)
-        return "ok"
-
-    return act
-
-
-def list_instrument(params: Params) -> Action:
-    """One more instrument is listed; its name."""
-    return lambda stage: stage.venue.list_next()
-
-
-def delist(params: Params) -> Action:
-    """An instrument is closed for good."""
-    name = params.text("instrument_name")
-
-    def act(stage: Stage) -> str:
-        _check_listed(stage, name)
-        stage.venue.delist(name)
-        return "ok"
-
-    return act
-
-
 def calm(params: Params) -> Action:
     """All that lasts or waits for its victims ends; what was held back is sent."""
 
     def act(stage: Stage) -> str:
         stage.hub.calm()
         stage.trouble.calm()
-        if stage.venue.is_locked:
-            stage.venue.lock(False)
+        if stage.venue.platform.is_locked:
+            stage.venue.platform.lock(False)
         return "ok"
 
     return act
@@ -267,26 +182,12 @@ def _ordering(params: Params, code: int | None) -> Action:
     return act
 
 
-def _positive(params: Params, name: str, default: int) -> int:
-    value = params.integer(name, default)
-    if value < 1:
-        raise invalid_param(name, "value must be at least 1")
-    return value
-
-
-def _check_listed(stage: Stage, name: str) -> None:
-    if stage.venue.state(name) is None:
-        raise RpcError(NOT_FOUND, data={"param": "instrument_name"})
-
-
 def _each(stage: Stage, end: Callable[[Subscriber], None]) -> int:
     victims = tuple(stage.hub.connections)
     for victim in victims:
         end(victim)
     return len(victims)
 
-
-MAINTENANCE = Ordered(ANY_METHOD, SYSTEM_MAINTENANCE, None)
 
 FAULTS: dict[str, Callable[[Params], Action]] = {
     "drop": _marking("drop"),

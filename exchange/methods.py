@@ -17,10 +17,10 @@ from exchange.errors import (
     RpcError,
     invalid_param,
 )
-from exchange.faults import Stage
 from exchange.hub import Hub
 from exchange.params import Params
 from exchange.session import Session
+from exchange.stage import Stage
 from exchange.venue import Fields, Venue
 
 MIN_HEARTBEAT_S = 10
@@ -104,7 +104,7 @@ def get_time(desk: Desk, session: Session, params: Params) -> int:
 
 
 def status(desk: Desk, session: Session, params: Params) -> Fields:
-    return {"locked": "true" if desk.venue.is_locked else "false", "locked_indices": []}
+    return {"locked": "true" if desk.venue.platform.is_locked else "false", "locked_indices": []}
 
 
 def get_instruments(desk: Desk, session: Session, params: Params) -> list[Fields]:

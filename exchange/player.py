@@ -17,6 +17,7 @@ from exchange.config import Config
 from exchange.errors import BAD_REQUEST, RpcError
 from exchange.hub import Hub
 from exchange.numbers import encode
+from exchange.platform import Platform
 from exchange.recording import (
     DISCONNECT,
     BookData,
@@ -81,13 +82,13 @@ class Player:
         self._speed = config.speed
         self._hub = hub
         self._truth = truth
+        self.platform = Platform(hub)
         self._contents: Contents = scan(self._path)
         self._states = dict.fromkeys(self._contents.instruments, "open")
         self._books: dict[str, RecordedBook] = {}
         self._last: dict[str, bytes] = {}  # the last message of each channel of state
         self._clock_us = self._contents.first_ms * 1_000
         self._clock_at = time.monotonic()
-        self._is_locked = False
         self._clock_speed = 0.0  # stands still until something is played
         self.played = self.skipped = self.disconnects = 0
 
@@ -119,15 +120,6 @@ class Player:
 
     def restart_ids(self) -> None:
         raise _fixed("restart its ids")
-
-    def lock(self, locked: bool) -> None:
-        self._is_locked = locked
-        channel = "platform_state"
-        self._hub.publish(channel, notification(channel, encode({"maintenance": locked})))
-
-    @property
-    def is_locked(self) -> bool:
-        return self._is_locked
 
     def order_book(self, instrument: str, depth: int) -> Fields:
         book = self._book_of(instrument)

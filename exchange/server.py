@@ -18,13 +18,14 @@ from websockets.http11 import Request, Response
 
 from exchange.config import Config
 from exchange.connection import CLOSE_TIMEOUT_S, Connection
-from exchange.faults import Stage, make
+from exchange.faults import make
 from exchange.hub import Hub
 from exchange.model import Model
 from exchange.params import Params
 from exchange.player import Player
 from exchange.protocol import Protocol
 from exchange.scenario import play, read_scenario
+from exchange.stage import Stage
 from exchange.trouble import Trouble
 from exchange.truth import Truth
 from exchange.venue import Venue

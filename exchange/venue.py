@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from exchange.channels import Channel
+from exchange.platform import Platform
 
 Fields = dict[str, object]
 
 
 class Venue(Protocol):
     """State and clock of a venue. What it publishes goes to the hub; it never sees a client."""
+
+    platform: Platform
+    """The venue as a whole: whether there is maintenance."""
 
     def now_us(self) -> int:
         """The venue's clock."""
@@ -28,13 +32,6 @@ class Venue(Protocol):
 
     def delist(self, instrument: str) -> None:
         """Close an instrument of the venue for good."""
-
-    def lock(self, locked: bool) -> None:
-        """Begin or end maintenance."""
-
-    @property
-    def is_locked(self) -> bool:
-        """Whether there is maintenance."""
 
     def restart_ids(self) -> None:
         """Number all books anew, lower than before, each with a snapshot."""

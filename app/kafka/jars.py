@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,6 +29,10 @@ LOCK_FILE: Final = Path(__file__).with_name("jars.lock")
 DOWNLOADS_AT_ONCE: Final = 4
 DOWNLOAD_ATTEMPTS: Final = 3
 REQUEST_TIMEOUT_S: Final = 20
+WITHOUT_BROKER: Final = """\
+Connect to the network for the first start (about 45 MB, once), or copy that folder from a machine
+that has it (M2_REPO names another folder), or set STEELYARD_KAFKA=host:port to use a Kafka of your
+own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,24 @@ class Jar:
 
 def classpath() -> str:
     """Return the broker's class path, after downloading what the cache lacks."""
-    jars = read_lock()
+    return os.pathsep.join(map(str, fetched(read_lock(), "the embedded broker", WITHOUT_BROKER)))
+
+
+def fetched(jars: Sequence[Jar], whose: str, way_out: str) -> list[Path]:
+    """Return the files of jars, whole and verified, after downloading what the cache lacks.
+
+    Raises JarsUnavailable, which says whose jars they are and what to do without them.
+    """
     cache = maven_cache()
     if missing := [jar for jar in jars if not _is_whole(cache / jar.relative_path, jar)]:
-        _download(missing, cache)
-    return os.pathsep.join(str(cache / jar.relative_path) for jar in jars)
+        try:
+            _download(missing, cache)
+        except (OSError, RuntimeError) as error:  # requests' errors are OSErrors, jgo's the other
+            raise JarsUnavailable(
+                f"{len(missing)} of {whose}'s {len(jars)} jars are not in {cache} "
+                f"and could not be downloaded.\n  {type(error).__name__}: {error}\n{way_out}"
+            ) from error
+    return [cache / jar.relative_path for jar in jars]
 
 
 def maven_cache() -> Path:
@@ -74,46 +91,40 @@ def read_lock(text: str | None = None) -> tuple[Jar, ...]:
     return tuple(jars)
 
 
-def write_lock() -> int:
+def write_lock(lock: Path = LOCK_FILE, endpoints: Sequence[str] = ENDPOINTS) -> int:
     """Resolve the broker's dependencies anew, write the lock file, and return how many jars."""
     context = _context(maven_cache())
     found: dict[tuple[str, str], Any] = {}
-    for endpoint in ENDPOINTS:  # one by one: together, the one's managed versions bend the other's
+    for endpoint in endpoints:  # one by one: together, the one's managed versions bend the other's
         inputs, transitive = context.resolver.resolve([context.create_dependency(endpoint)])
         for dependency in (*inputs, *transitive):
             found.setdefault((dependency.groupId, dependency.artifactId), dependency.artifact)
     lines = {
         f"{a.groupId}:{a.artifactId}:{a.version}": _sha256(a.resolve()) for a in found.values()
     }
-    head = f"# Jars of {' and '.join(ENDPOINTS)}: SHA-256 and coordinate. Made by `make lock`.\n"
-    LOCK_FILE.write_text(head + "".join(f"{sha} {name}\n" for name, sha in sorted(lines.items())))
+    head = f"# Jars of {' and '.join(endpoints)}: SHA-256 and coordinate. Made by `make lock`.\n"
+    lock.write_text(head + "".join(f"{sha} {name}\n" for name, sha in sorted(lines.items())))
     return len(lines)
 
 
-def _download(jars: Iterable[Jar], cache: Path) -> None:
-    jars = tuple(jars)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.TemporaryDirectory(prefix=".steelyard-", dir=cache) as folder,
-            ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
-            _progress() as progress,
-        ):
-            task = progress.add_task(
-                f"Kafka {KAFKA_VERSION}: {len(jars)} jars, once, into {cache}", total=len(jars)
-            )
-            results = [pool.submit(_fetch, jar, Path(folder), cache) for jar in jars]
-            try:
-                for result in results:
-                    result.result()
-                    progress.advance(task)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    except OSError as error:  # requests' errors are OSErrors too
-        raise _unavailable(f"{type(error).__name__}: {error}", len(jars), cache) from error
-    except RuntimeError as error:  # jgo's word for "in no repository"
-        raise _unavailable(str(error), len(jars), cache) from error
+def _download(jars: Sequence[Jar], cache: Path) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=".steelyard-", dir=cache) as folder,
+        ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
+        _progress() as progress,
+    ):
+        task = progress.add_task(
+            f"Kafka {KAFKA_VERSION}: {len(jars)} jars, once, into {cache}", total=len(jars)
+        )
+        results = [pool.submit(_fetch, jar, Path(folder), cache) for jar in jars]
+        try:
+            for result in results:
+                result.result()
+                progress.advance(task)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _fetch(jar: Jar, folder: Path, cache: Path) -> None:
@@ -168,16 +179,6 @@ class _PlainProgress:
         self._done += 1
         if self._done % 10 == 0 or self._done == self._total:
             print(f"  {self._done} of {self._total} jars", file=sys.stderr, flush=True)
-
-
-def _unavailable(cause: str, missing: int, cache: Path) -> JarsUnavailable:
-    return JarsUnavailable(
-        f"{missing} of the embedded broker's {len(read_lock())} jars are not in {cache} "
-        f"and could not be downloaded.\n  {cause}\n"
-        "Connect to the network for the first start (about 45 MB, once), or copy that folder from "
-        "a machine\nthat has it (M2_REPO names another folder), or set STEELYARD_KAFKA=host:port "
-        "to use a Kafka of your own."
-    )
 
 
 def _is_whole(path: Path, jar: Jar) -> bool:

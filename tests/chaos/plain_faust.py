@@ -15,6 +15,7 @@ from yarl import URL
 from app.books_codec import BooksCodec
 from app.processor import Processor, Rules
 from app.settings import settings
+from app.worker import RAW
 from models.frame import decode_frame
 from models.window import encode_window
 
@@ -23,12 +24,6 @@ configured = settings()
 (configured.data_dir / "plain").mkdir(parents=True, exist_ok=True)
 rules = Rules(configured.windows, configured.trade_grace_ms, configured.stale_after_ms)
 codec = BooksCodec(rules)
-RAW: dict[str, Any] = {
-    "key_type": bytes,
-    "value_type": bytes,
-    "key_serializer": "raw",
-    "value_serializer": "raw",
-}
 
 app = faust.App(
     configured.app_id,

@@ -1,4 +1,7 @@
-"""Real processes of the system under test: started, signalled, and never left behind."""
+"""Real processes of the system under test: started, signalled, and never left behind.
+
+Start them in the main thread: Linux ends a child with the thread that started it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
+
+from app.kafka.processes import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.05
@@ -43,6 +48,7 @@ class Child:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent(),
             )
         return self
 

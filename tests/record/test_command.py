@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import resource
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -18,43 +16,21 @@ import pytest
 from app.__main__ import main
 from app.recording import DISCONNECT, read_recording, segments_of
 from exchange import Config, Exchange
+from tests.harness.commands import PATIENCE_S, Process, command, ended
 
-ROOT = Path(__file__).resolve().parents[2]
 LIVELY = {"seed": 7, "instruments": 3, "rate": 20.0}
-PATIENCE_S = 80.0
 POLL_S = 0.05
 LIMIT_BYTES = 24_000
 
-Process = asyncio.subprocess.Process
 
-
-@asynccontextmanager
-async def recorder(url: str, folder: Path, *options: str, **more: Any) -> AsyncIterator[Process]:
-    """Run the command; kill it at the end if it still runs."""
+def recorder(
+    url: str, folder: Path, *options: str, **more: Any
+) -> AbstractAsyncContextManager[Process]:
+    """Run `record` beside the folder that it writes."""
     folder.parent.mkdir(exist_ok=True, parents=True)
-    given = {name: value for name, value in os.environ.items() if "STEELYARD_" not in name}
-    # A Kafka of its own keeps it from joining a demo that runs on this machine.
-    names = {"STEELYARD_VENUE_URL": url, "STEELYARD_KAFKA": "127.0.0.1:1"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", "record", f"--output={folder}", *options),
-        cwd=folder.parent,
-        env={**given, **names, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        **more,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def ended(process: Process) -> tuple[str, str]:
-    """Wait for the end; return what was on stdout and stderr."""
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-    return out.decode(), err.decode()
+    environment = {"STEELYARD_VENUE_URL": url, "COLUMNS": "80"}
+    arguments = ("record", f"--output={folder}", *options)
+    return command(*arguments, environment=environment, cwd=folder.parent, **more)
 
 
 def lines_in(folder: Path) -> list[tuple[int, bytes]]:

@@ -8,6 +8,7 @@ import pytest
 from aiokafka.admin import NewTopic
 
 from app import topics
+from app.errors import command
 from app.kafka import EmbeddedBroker
 from app.settings import Settings
 from app.topics import KafkaUnreachable, TopicMismatch, TopicRefused, ensure_topics
@@ -56,9 +57,9 @@ async def test_a_wrong_topic_stops_the_start_and_the_named_command_mends_it(
         with pytest.raises(TopicMismatch) as caught:
             await ensure_topics(installation)
         found = {(m.topic, m.what): (m.wanted, m.found, m.mend) for m in caught.value.mismatches}
-        recreate = f"python -m app topics --recreate {feed.name} --yes"
+        recreate = f"{command()} topics --recreate {feed.name} --yes"
         assert found[feed.name, "partitions"] == ("2", "3", recreate)
-        alter = f"python -m app topics --alter {books.name}"
+        alter = f"{command()} topics --alter {books.name}"
         assert found[books.name, "cleanup.policy"] == ("compact", "delete", alter)
         assert {recreate, alter} <= {line.split("mend: ")[-1] for line in _lines(caught.value)}
         assert len(found) == 2  # the broker's own limit is large enough for our records

@@ -9,11 +9,8 @@ import os
 import pty
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from typing import Any
+from contextlib import AsyncExitStack
 
 import pytest
 from rich.console import Console
@@ -27,16 +24,15 @@ from app.terminal.drawing import draw
 from app.terminal.sse import Event
 from app.views.access import Access
 from app.views.site import Limits
+from orderbook.span import Span
+from tests.harness.commands import PATIENCE_S, command, run
 from tests.views.recorded import RecordedServing, served_with_hub
 
-ROOT = Path(__file__).resolve().parents[2]
 ETH, LOST = "ETH-PERPETUAL", "LTC_USDC-PERPETUAL"
 MAX_MS = 10**14
-PATIENCE_S = 60.0
+EACH_SECOND = Span.tumbling(1_000)
 COLOUR = r"\x1b\[(\d+;)*[349][0-9][;m]"
 LEAVES_SCREEN = b"\x1b[?1049l"
-
-Process = asyncio.subprocess.Process
 
 
 @pytest.fixture(scope="module")
@@ -51,37 +47,6 @@ def built() -> RecordedServing:
 async def site(built: RecordedServing) -> AsyncIterator[tuple[str, Hub]]:
     async with served_with_hub(built) as (url, hub):
         yield url, hub
-
-
-@asynccontextmanager
-async def command(
-    *arguments: str, environment: dict[str, str] | None = None, **more: Any
-) -> AsyncIterator[Process]:
-    """Run a command of the project; kill it at the end if it still runs."""
-    given = {name: value for name, value in os.environ.items() if "STEELYARD_" not in name}
-    # A Kafka of its own keeps it from joining a demo that runs on this machine.
-    given |= {"STEELYARD_KAFKA": "127.0.0.1:1", "STEELYARD_WEB_PORT": "1", "TERM": "xterm-256color"}
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app", *arguments),
-        cwd=ROOT,
-        env=given | (environment or {}),
-        **(pipes | more),
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
-
-
-async def run(*arguments: str) -> tuple[int, str, str]:
-    """Run a command to its end; return the exit code, stdout and stderr."""
-    async with command(*arguments) as process:
-        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-        assert process.returncode is not None
-        return process.returncode, out.decode(), err.decode()
 
 
 async def get(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -107,7 +72,7 @@ async def test_get_windows_passes_on_what_is_asked_for(
     code, out, err = await get(capsys, "windows", ETH, *options)
     assert (code, err) == (0, "")
     assert out.count("\n") == 1
-    for window in built.windows(ETH, 1_000, 0, MAX_MS, 2):
+    for window in built.windows(ETH, EACH_SECOND, 0, MAX_MS, 2):
         assert window.decode() in out
 
 
@@ -184,7 +149,7 @@ async def test_tail_prints_windows_byte_for_byte_and_ctrl_c_ends_it(
     site: tuple[str, Hub], built: RecordedServing
 ) -> None:
     url, hub = site
-    windows = built.windows(ETH, 1_000, 0, MAX_MS, 3)
+    windows = built.windows(ETH, EACH_SECOND, 0, MAX_MS, 3)
     async with command("tail", ETH, "--length", "1s", "--url", url) as process:
         assert process.stdout is not None
         await asyncio.wait_for(hub.windows_followed.wait(), PATIENCE_S)
@@ -202,7 +167,7 @@ async def test_tail_ends_without_a_word_when_its_reader_has_gone(
 ) -> None:
     url, hub = site
     reading, writing = os.pipe()
-    (window,) = built.windows(ETH, 1_000, 0, MAX_MS, 1)
+    (window,) = built.windows(ETH, EACH_SECOND, 0, MAX_MS, 1)
     async with command("tail", "--length", "1s", "--url", url, stdout=writing) as process:
         os.close(writing)
         await asyncio.wait_for(hub.windows_followed.wait(), PATIENCE_S)
