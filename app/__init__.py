@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from app.compiled import activate
 
 if TYPE_CHECKING:
     from app.worker import Steelyard
 
     app: Steelyard
 
-__all__ = ["app"]
+__all__ = ["WHAT_RUNS", "app"]
+
+WHAT_RUNS: Final = activate()
+"""`compiled`, or `pure Python` and why. It is settled here, before anything of it is imported."""
 
 
 def __getattr__(name: str) -> Any:
@@ -23,8 +28,15 @@ def __getattr__(name: str) -> Any:
     root = str(Path(__file__).resolve().parent.parent)
     if root not in sys.path:  # `faust -A app` takes it off again once it has found this package
         sys.path.insert(0, root)
+    from pydantic import ValidationError
+
+    from app.commands.environment import explain
     from app.worker import build
 
-    built = build()
+    try:
+        built = build()
+    except ValidationError as error:  # of the settings; Faust would exit with 1, and a traceback
+        print(f"error: {explain(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
     globals()["app"] = built
     return built

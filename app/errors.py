@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 
 class UserError(Exception):
     """Shown without a traceback; the process ends with `exit_code`."""
 
     exit_code: int = 2
+
+
+def command() -> str:
+    """Return how this program is called from the present folder, for errors that name a command."""
+    python = Path(sys.executable)
+    here = Path.cwd()
+    return f"{python.relative_to(here) if python.is_relative_to(here) else python} -m app"

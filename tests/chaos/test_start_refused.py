@@ -43,7 +43,7 @@ def test_wrong_partition_count(installation: Settings) -> None:
     asyncio.run(make_wrong(installation, wrong))
     said = refused(installation)
     assert f"topic {name}: partitions is 3, wanted 2" in said
-    assert f"python -m app topics --recreate {name} --yes" in said
+    assert f" -m app topics --recreate {name} --yes" in said
 
 
 def test_wrong_policy_of_a_changelog(installation: Settings) -> None:
@@ -53,7 +53,7 @@ def test_wrong_policy_of_a_changelog(installation: Settings) -> None:
     asyncio.run(make_wrong(installation, wrong))
     said = refused(installation)
     assert f"topic {name}: cleanup.policy is delete, wanted compact" in said
-    assert f"python -m app topics --alter {name}" in said
+    assert f" -m app topics --alter {name}" in said
 
 
 def test_missing_topics_are_made_as_they_must_be(

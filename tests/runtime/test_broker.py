@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from app.data_dir import DataDirUnusable
 from app.kafka import (
     BrokerDied,
     DataDirectoryForeign,
@@ -186,6 +187,13 @@ async def test_a_foreign_data_directory_is_left_alone(
         await EmbeddedBroker(tmp_path).start()
     assert f"rm -r '{logs.resolve()}'" in str(caught.value)
     assert (logs / "feed-0").is_dir()
+
+
+async def test_a_data_directory_that_cannot_be_is_said(tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.write_text("not a folder")
+    with pytest.raises(DataDirUnusable, match=r"(?s)file: File exists.*STEELYARD_DATA_DIR"):
+        await EmbeddedBroker(taken).start()
 
 
 async def test_data_of_a_newer_kafka_is_left_alone(tmp_path: Path) -> None:

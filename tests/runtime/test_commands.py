@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
 import subprocess
@@ -64,6 +65,16 @@ def test_a_wrong_setting_is_named_as_it_was_set(
     _, err = run(capsys, "settings", expect=2)
     assert message in err
     assert "Traceback" not in err
+
+
+def test_a_wrong_setting_ends_a_worker_that_faust_starts_with_2(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_WINDOWS", "7q")
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module("app").__getattr__("app")  # as `faust -A app` does
+    assert ended.value.code == 2
+    assert "STEELYARD_WINDOWS='7q': '7q' is not a duration" in capsys.readouterr().err
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
