@@ -76,6 +76,7 @@ def _config(options: argparse.Namespace) -> Config:
         token_lifetime_s=options.token_lifetime,
         max_connections=options.max_connections,
         limits=not options.no_limits,
+        open_raw=options.open_raw,
         testnet=options.testnet,
         **start,
     )
@@ -113,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--testnet", action="store_true", help='say "testnet": true in every answer')
     add("--max-connections", type=int, default=32, metavar="N", help="more get 429 (%(default)s)")
     add("--no-limits", action="store_true", help="let calls cost no credits")
+    add("--open-raw", action="store_true", help="give raw channels to those without a key, too")
     add("--scenario", type=Path, metavar="FILE", help="faults to make, and when (README.md)")
     add("--heartbeat-scale", type=float, default=1.0, metavar="X", help="below 1 for fast tests")
     add("--control", action="store_true", help="accept simulator/… requests")

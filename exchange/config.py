@@ -40,6 +40,7 @@ class Config:
     heartbeat_scale: float = 1.0  # tests make heartbeats faster: 0.01 turns 10 s into 100 ms
     max_unsent_bytes: int = 64 << 20  # a reader further behind than this is cut
     max_connections: int = 32  # the next one is answered 429
+    open_raw: bool = False  # raw channels need no login
     limits: bool = True  # calls cost credits (credits.py)
     token_lifetime_s: float = 900.0
     scenario: Path | None = None  # faults to make, and when (scenario.py)

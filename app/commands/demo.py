@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
@@ -31,11 +32,14 @@ from app.commands.stack import (
     stop_added_workers,
 )
 from app.commands.supervisor import Supervisor
+from app.data_dir import make_data_dir
 from app.errors import UserError
 from app.kafka import EmbeddedBroker
 from app.kafka.processes import free_port, port_is_free
+from app.recording import BadRecording, read_recording
 from app.settings import TESTNET_URL, Settings
-from app.topics import ensure_topics
+from app.topics import TopicMismatch, ensure_topics
+from deribit.messages import Unreadable, channel_of, is_incremental_book
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 OF_ONE_PROCESS: Final = frozenset(
@@ -49,6 +53,8 @@ ALL_CHANNELS: Final = (
     "book.none.10",
 )
 """Of the simulated exchange, so that a demo shows all there is; docs/measures.md has their cost."""
+MAX_LINES_READ: Final = 1_000
+"""Of a recording, to see which books are in it."""
 WEB_PORTS_TRIED: Final = 100
 READY_POLL_S: Final = 0.5
 READY_ANSWER_TIMEOUT_S: Final = 0.5
@@ -75,10 +81,30 @@ def demo(
         exchange = ["--instruments", str(instruments), "--seed", str(seed)]
     else:
         exchange = ["--recording", str(recording.resolve()), "--speed", speed, "--hold"]
+        exchange.append("--open-raw")  # what was recorded with a key is played without one
     settings = load_settings(join=False)
+    if recording is not None and "book_interval" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"book_interval": book_interval(recording)})
     if recording is None and "channels" not in settings.model_fields_set:
         settings = settings.model_copy(update={"channels": ALL_CHANNELS})
     _run("demo", _separate(settings, "demo"), port, exchange)
+
+
+def book_interval(recording: Path) -> str:
+    """Return the interval of the first books in a recording; raise UserError if it has none."""
+    try:
+        for _, message in islice(read_recording(recording, on_torn=lambda _: None), MAX_LINES_READ):
+            try:
+                channel = channel_of(message)
+            except Unreadable:  # the exchange refuses it, and says so
+                continue
+            if channel is not None and is_incremental_book(channel):
+                return channel.rpartition(".")[2]
+    except BadRecording as error:
+        raise UserError(str(error)) from error
+    raise UserError(
+        f"{recording}: no books (book.INSTRUMENT.INTERVAL) in its first {MAX_LINES_READ:,} lines"
+    )
 
 
 def live(
@@ -106,7 +132,7 @@ def _separate(settings: Settings, kind: str) -> Settings:
 def _run(kind: str, settings: Settings, port: int | None, exchange: list[str] | None) -> None:
     console = Console(stderr=True, highlight=False)
     signal.signal(signal.SIGTERM, _as_interrupt)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_data_dir(settings.data_dir)
     with hold_stack(settings.data_dir):
         web_port = _web_port(settings, port, console)
         broker = None
@@ -118,7 +144,7 @@ def _run(kind: str, settings: Settings, port: int | None, exchange: list[str] | 
                     asyncio.run(broker.start())
                 settings = settings.model_copy(update={"kafka": broker.bootstrap})
             with _step(console, f"topics on {settings.kafka}"):
-                asyncio.run(ensure_topics(settings))
+                _ensure_topics(settings, is_own=broker is not None)
             failure = _supervise(kind, settings, web_port, exchange, broker, console)
         except KeyboardInterrupt:
             failure = None
@@ -131,6 +157,22 @@ def _run(kind: str, settings: Settings, port: int | None, exchange: list[str] | 
         console.print("stopped")
     if failure is not None:
         raise ChildFailed(failure)
+
+
+def _ensure_topics(settings: Settings, *, is_own: bool) -> None:
+    """Make the topics; in a Kafka of our own the commands that mend them could not be run."""
+    try:
+        asyncio.run(ensure_topics(settings))
+    except TopicMismatch as error:
+        if not is_own:
+            raise
+        folder = settings.data_dir.resolve()
+        found = "\n  ".join(f"{m.topic}: {m.what} is {m.found}" for m in error.mismatches)
+        raise StackError(
+            f"The data in {folder} were made with other settings:\n  {found}\n"
+            "Set them as they were, set STEELYARD_DATA_DIR to another folder, or begin anew "
+            f"without what there is: rm -r {folder / 'kafka'} {folder / 'workers'}"
+        ) from error
 
 
 class ChildFailed(UserError):

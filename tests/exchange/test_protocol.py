@@ -163,6 +163,13 @@ async def test_the_ack_lacks_unknown_channels_and_has_another_order(client: Clie
     assert (await client.call("public/subscribe", channels=unknown))["result"] == []
 
 
+async def test_raw_is_given_without_a_login_where_the_exchange_is_told_so(
+    start: Start, client_of: Connect
+) -> None:
+    client = await client_of(await start(instruments=1, rate=8, open_raw=True))
+    assert (await client.call("public/subscribe", channels=[RAW_BOOK]))["result"] == [RAW_BOOK]
+
+
 async def test_raw_without_login_refuses_the_whole_call(client: Client) -> None:
     reply = await client.call("public/subscribe", channels=[SLOW_BOOK, RAW_BOOK])
     assert reply["error"]["code"] == 13778

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from app.__main__ import main
+from app.commands import demo as demo_of
 from app.commands.environment import load_settings
 from app.commands.stack import (
     Stack,
@@ -28,6 +29,7 @@ from app.commands.stack import (
     stop_added_workers,
 )
 from app.commands.supervisor import LEAST_RUN_S
+from app.errors import UserError
 from app.kafka import EmbeddedBroker
 from app.kafka.processes import free_port
 
@@ -80,6 +82,7 @@ def running_demo(
     exchange: str = EXCHANGE,
     worker: str = WORKER,
     least_run_s: float = LEAST_RUN_S,
+    partitions: int = 1,
 ) -> Iterator[subprocess.Popen[str]]:
     """Run `demo` with stand-ins, its output in tmp_path/output."""
     (tmp_path / "exchange.py").write_text(exchange)
@@ -90,7 +93,7 @@ def running_demo(
         "PYTHONPATH": str(ROOT),
         "STEELYARD_DATA_DIR": str(tmp_path / "var"),
         "STEELYARD_WEB_PORT": str(free_port()),
-        "STEELYARD_PARTITIONS": "1",
+        "STEELYARD_PARTITIONS": str(partitions),
     }
     if kafka is not None:
         environment["STEELYARD_KAFKA"] = kafka
@@ -318,3 +321,27 @@ def test_added_workers_have_names_of_their_own_and_are_stopped(tmp_path: Path) -
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert again.stdout.strip() == "worker-2"
+
+
+def test_other_settings_than_those_of_the_data_are_named_with_what_to_do(tmp_path: Path) -> None:
+    with running_demo(tmp_path, kafka=None) as demo:
+        wait_for(demo, tmp_path, "make worker")
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(STOP_LIMIT_S) == 0
+    with running_demo(tmp_path, kafka=None, partitions=2) as demo:
+        assert demo.wait(START_LIMIT_S) == 2
+    said = output_of(tmp_path)
+    assert "made with other settings" in said
+    assert "feed: partitions is 1" in said
+    assert f"rm -r {tmp_path / 'var' / 'kafka'} " in said
+    assert "Traceback" not in said
+    assert processes_of(tmp_path) == []
+
+
+def test_a_recording_is_played_with_the_books_that_are_in_it(tmp_path: Path) -> None:
+    excerpt = ROOT / "tests" / "data" / "coinm-ethusd-excerpt.jsonl.gz"
+    assert demo_of.book_interval(excerpt) == "raw"
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text('1 {"jsonrpc":"2.0","id":1,"result":"ok"}\n')
+    with pytest.raises(UserError, match="no books"):
+        demo_of.book_interval(empty)
