@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from faust.types import EventT
 
+from app.exact.batches import Batches
 from app.exact.partition import Partition
 from app.processor import Outcome, Processor
 from app.worker import Steelyard
@@ -33,11 +34,11 @@ MAX_CLOSED: Final = 1_000
 def register(app: Steelyard) -> None:
     """Add the agent to the app."""
     keeper = app.shared.books
-    windows, closed, refused, control = (
-        app.topic_name(name) for name in ("windows", "closed", "refused", "control")
-    )
+    closed, refused, control = (app.topic_name(name) for name in ("closed", "refused", "control"))
+    windows = Batches(keeper, app.topic_name("windows"))
+    app.task(windows.run)
 
-    @app.agent(app.raw_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
+    @app.agent(app.input_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
     async def books(stream: Any) -> None:
         async for event in stream.events():
             partition = keeper.accept(event)
@@ -49,18 +50,11 @@ def register(app: Steelyard) -> None:
         offset = event.message.offset
         try:
             frame = decode_frame(event.value or b"")
+            states = addressed(partition, frame)
         except ValueError as error:
             app.shared.metrics.refused(str(error))
             await send(partition, refused, event.key, poison(event, str(error)))
             return
-        if frame.sequence:
-            state = partition.states.get(frame.instrument.encode())
-            if state is None:
-                state = Processor(frame.instrument, app.shared.rules)
-                partition.states[frame.instrument.encode()] = state
-            states = [state]
-        else:
-            states = list(partition.states.values())
         told = len(event.value or b"") if frame.sequence else 0
         for state in states:
             if state.position <= offset:
@@ -68,6 +62,23 @@ def register(app: Steelyard) -> None:
                 state.position = offset + 1
                 partition.touch(state.name.encode(), offset, told)
         app.shared.heard(partition.number, frame)
+
+    def addressed(partition: Partition[Processor], frame: Frame) -> list[Processor]:
+        """Return whom a frame is for; raise ValueError if its instrument belongs elsewhere.
+
+        A producer with a partitioner other than Kafka's own would bring an instrument into being
+        a second time, which nobody subscribes to and which would wait for its book for ever.
+        """
+        if not frame.sequence:
+            return list(partition.states.values())
+        key = frame.instrument.encode()
+        state = partition.states.get(key)
+        if state is None:
+            home = app.shared.partition_of(frame.instrument)
+            if home != partition.number:
+                raise ValueError(f"not a frame of here: {frame.instrument} is in partition {home}")
+            state = partition.states[key] = Processor(frame.instrument, app.shared.rules)
+        return [state]
 
     async def publish(
         partition: Partition[Processor],
@@ -77,14 +88,15 @@ def register(app: Steelyard) -> None:
         outcome: Outcome,
     ) -> None:
         key = state.name.encode()
+        is_behind = app.shared.is_behind(frame)
         for record in outcome.windows:
             value = encode_window(record)
-            await send(partition, windows, key, value)
+            await windows.add(partition, key, value, is_behind=is_behind)
             length_ms = record["length_ms"]
             hop_ms = record.get("hop_ms", length_ms)
             window = ClosedWindow(state.name, length_ms, hop_ms, record["start_ms"], value)
             partition.later.append(window)
-            app.shared.closed(state.name, record)
+            app.shared.closed(partition.number, state.name, record)
         for place, reason, message in outcome.refused:
             value = refused_record(
                 reason=reason,
@@ -102,17 +114,24 @@ def register(app: Steelyard) -> None:
             log.warning("%s does not follow: asking for a snapshot", state.name)
             request = ResyncRequest(instrument=state.name, session=frame.session)
             await send(partition, control, key, encode_resync(request))
+        elif outcome.is_of_ended:
+            # Late, of a worker that is gone; or of the one that ingests, and it has to know.
+            request = ResyncRequest(state.name, frame.session, is_ended=True)
+            await send(partition, control, key, encode_resync(request))
 
-    async def send_closed(partition: Partition[Processor]) -> None:
+    async def send_later(partition: Partition[Processor]) -> None:
+        await windows.send(partition)
         for first in range(0, len(partition.later), MAX_CLOSED):
+            batch = app.producer.create_batch()
             value = encode_closed(partition.later[first : first + MAX_CLOSED])
-            await send(partition, closed, None, value)
+            batch.append(timestamp=None, key=None, value=value)
+            partition.sent.append(await app.producer.send_batch(closed, partition.number, batch))
 
     @app.timer(app.options.live_interval_ms / 1_000, name="closed")  # type: ignore[untyped-decorator]
     async def flush() -> None:
         await keeper.flush()
 
-    keeper.send_later = send_closed
+    keeper.send_later = send_later
 
     async def send(
         partition: Partition[Processor], topic: str, key: bytes | None, value: bytes

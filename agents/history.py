@@ -25,7 +25,7 @@ def register(app: Steelyard) -> None:
     keeper = app.shared.history
     kept = chunks_kept(app.options.history)
 
-    @app.agent(app.raw_topic("closed"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
+    @app.agent(app.input_topic("closed"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
     async def history(stream: Any) -> None:
         async for event in stream.events():
             partition = keeper.accept(event)

@@ -52,7 +52,9 @@ def register(app: Steelyard) -> None:
                 log.warning("control, offset %d: %s", event.message.offset, error)
                 continue
             if app.shared.ingest is not None:
-                app.shared.ingest.resync(request.instrument, request.session)
+                app.shared.ingest.resync(
+                    request.instrument, request.session, is_ended=request.is_ended
+                )
 
     def apply_overrides() -> None:
         if app.shared.ingest is None:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from app.latest import key_of
 from app.worker import Steelyard
-from models.live import LiveRecord, decode_live, encode_live
+from models.live import decode_live, encode_live
 
 log = logging.getLogger("steelyard.latest")
 
 
 def register(app: Steelyard) -> None:
     """Add the agent, and the timer that writes what it reads."""
-    table = app.shared.latest
+    states = app.shared.latest
     live = app.topic_name("live")
 
     @app.agent(app.raw_topic("live"), name="latest", concurrency=1)  # type: ignore[untyped-decorator]
@@ -28,19 +29,10 @@ def register(app: Steelyard) -> None:
             except ValueError as error:
                 log.warning("live, offset %d: %s", event.message.offset, error)
                 continue
-            table[event.key] = encode_live(merged(table.get(event.key), record))
+            states.take(event.key, record)
 
     @app.timer(app.options.live_interval_ms / 1_000, name="live")  # type: ignore[untyped-decorator]
     async def publish() -> None:
         for record in app.shared.changed_states():
-            key = str(record.partition).encode()
+            key = key_of(record.partition)
             await app.producer.send(live, key, encode_live(record), record.partition, None, None)
-
-
-def merged(known: bytes | None, record: LiveRecord) -> LiveRecord:
-    """Return what is known of a partition after a record of what changed in it."""
-    if known is None or record.whole:
-        return record
-    before = decode_live(known)
-    record.states = before.states | record.states
-    return record

@@ -24,7 +24,8 @@ from app.wanted import FINEST_PUBLIC_INTERVAL, Wanted
 from deribit import events
 from deribit.client import Client, ClientCounts
 from deribit.limits import Limits
-from deribit.words import Kind, parse_channel
+from deribit.messages import instrument_of
+from deribit.words import Kind
 from models.frame import Notification
 
 if TYPE_CHECKING:
@@ -151,10 +152,10 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         self.wanted.override(instrument, enabled, kinds, book_interval)
         self._choose("unsubscribed")
 
-    def resync(self, instrument: str, session: str) -> bool:
+    def resync(self, instrument: str, session: str, *, is_ended: bool = False) -> bool:
         """Ask for a new snapshot of a book; False if the request is of another session."""
         connection = self._connections.get(self._places.get(instrument, 0))
-        return connection is not None and connection.resync(instrument, session)
+        return connection is not None and connection.resync(instrument, session, is_ended)
 
     @property
     def connections(self) -> list[Connection]:
@@ -275,7 +276,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
     def _choose(self, reason: str) -> None:
         """Subscribe what is wanted now; give up, for this reason, what is not."""
         channels = self.wanted.channels()
-        instruments = {name: _instrument_of(name) for name in channels}
+        instruments = {name: instrument_of(name) for name in channels}
         if self._another is not None:
             self._places = self._spread.place(Counter(filter(None, instruments.values())))
         shares: dict[int, dict[str, str]] = {number: {} for number in self._connections}
@@ -303,10 +304,3 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         if self._is_started:
             self._start(connection)
         return connection
-
-
-def _instrument_of(channel: str) -> str:
-    """Return the instrument that a channel is about; empty if it is not about one."""
-    parts = parse_channel(channel)
-    assert parts is not None, channel
-    return parts.instrument

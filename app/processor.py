@@ -32,7 +32,8 @@ from models.frame import (
     Tick,
     connection_of,
 )
-from orderbook.book import Crossed, Duplicate, Gap
+from models.status import FeedStatus
+from orderbook.book import Crossed, Duplicate
 from orderbook.events import Change
 from orderbook.instrument import Instrument, Refused, Status
 
@@ -54,6 +55,8 @@ class Outcome:
     refused: list[tuple[int, str, bytes]] = field(default_factory=list)
     """Place in the frame, reason, and the message."""
     needs_resync: bool = False
+    is_of_ended: bool = False
+    """Whether it was of a session that another has replaced: nothing was taken of it."""
 
 
 class Processor:
@@ -93,6 +96,7 @@ class Processor:
         if frame.session != self.session:
             if frame.session in self.ended:
                 self.counts["frames_of_ended_sessions"] += 1
+                outcome.is_of_ended = True
                 return outcome
             self._begin(frame)
         if frame.sequence <= self.sequence:
@@ -245,27 +249,24 @@ class Processor:
             self.counts["other_book_channels"] += 1
             return
         windows, problem = instrument.change(change)
-        outcome.windows += self.retirement.published(windows)
-        match problem:
-            case None:
-                self.counts["changes"] += 1
-                if instrument.is_live:
-                    bids, asks = (
-                        instrument.book.bids.front().levels,
-                        instrument.book.asks.front().levels,
-                    )
-                    self.audit.observe(bids[0] if bids else None, asks[0] if asks else None)
-                    self.counts["off_tick"] += self.told.off_tick(change)
-            case Duplicate():
-                self.counts["duplicate_changes"] += 1
-            case Gap():
-                self.counts["gaps"] += 1
-                self.audit.interrupt()
-                outcome.needs_resync = True
-            case Crossed():
+        if windows:
+            outcome.windows += self.retirement.published(windows)
+        if problem is None:
+            self.counts["changes"] += 1
+            if instrument.is_live:
+                book = instrument.book
+                self.audit.observe(book.bids.best_level(), book.asks.best_level())
+                if off_tick := self.told.off_tick(change):
+                    self.counts["off_tick"] += off_tick
+        elif isinstance(problem, Duplicate):
+            self.counts["duplicate_changes"] += 1
+        else:
+            if isinstance(problem, Crossed):
                 self.counts["crossed"] += 1
-                self.audit.interrupt()
-                outcome.needs_resync = True
+            else:
+                self.counts["gaps"] += 1
+            self.audit.interrupt()
+            outcome.needs_resync = True
 
     def _statement(self, event: Statement, outcome: Outcome) -> None:
         quote = event if isinstance(event, Quote) else None
@@ -280,7 +281,7 @@ class Processor:
             self._note_retirement()
 
     @property
-    def status(self) -> str:
+    def status(self) -> FeedStatus:
         """The word that an answer about this instrument carries, from what the feed says."""
         instrument = self.instrument
         if self.is_retired:

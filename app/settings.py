@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     ingest: bool = True
     """Whether this worker reads the venue at all; off, it only processes what is in `feed`."""
 
-    linger_ms: int = Field(2, ge=0, le=1_000)
+    linger_ms: int = Field(4, ge=0, le=1_000)
     """Time that a frame waits for more notifications of its instrument."""
 
     windows: Annotated[tuple[int, ...], NoDecode] = (1_000, 10_000, 60_000)
@@ -123,6 +123,8 @@ class Settings(BaseSettings):
     """Clients of the event stream and the WebSocket together; one more is refused."""
     log_format: Literal["console", "json"] = "console"
     """Log lines for people, or one JSON object each."""
+    compiled: bool = True
+    """Whether the hot path runs as `make setup` compiled it; off: as pure Python, slower."""
 
     _secret: str | None = PrivateAttr(None)
 

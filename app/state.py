@@ -12,11 +12,12 @@ from faust.types import TP
 from app.books_codec import BooksCodec
 from app.exact.keeper import StateKeeper
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
+from app.latest import LatestStates
 from app.metrics import Metrics
 from app.processor import Processor, Rules
 from app.serving import BookView, Owner, Readiness
 from models.frame import Frame, Item, Tick
-from models.live import LiveRecord, LiveState, decode_live
+from models.live import LiveRecord, LiveState
 from orderbook.imbalance import imbalance
 from orderbook.span import Span
 from orderbook.units import RATIO_UNIT, UNIT
@@ -32,6 +33,8 @@ HISTORY_MAX_AGE_S: Final = 120.0
 not yet written is replayed from `closed`, where a repeat changes nothing."""
 RETIRED_SHOWN_MS: Final = 24 * 3_600_000
 """So long an instrument that the venue has delisted is still answered for, as `retired`."""
+BEHIND_MS: Final = 1_000
+"""What was received longer ago than this is of a backlog, or of a recording."""
 WHOLE_LIVE_S: Final = 10.0
 """So often all states of a partition are written to `live`, so that what is gone disappears."""
 
@@ -75,7 +78,9 @@ class WorkerState:
             keeper.on_written = self.metrics.checkpoint
         self.kafka_answers = True
         """As of the monitor's last question."""
-        self.latest = app.raw_table("latest", is_global=True)
+        self.latest = LatestStates(
+            app.raw_table("latest", is_global=True), lambda: app.rebalancing or app.in_recovery
+        )
         self._windows: dict[str, dict[str, Any]] = {}
         self._changed: dict[int, set[str]] = {}
         self._heard_ms: dict[int, int] = {}
@@ -84,7 +89,6 @@ class WorkerState:
         self._whole_at: dict[int, float] = {}
         self._told_status: dict[str, str] = {}
         """By instrument: the status in its last live record."""
-        self._decoded: dict[bytes, tuple[bytes, LiveRecord]] = {}
         self._newest: dict[tuple[str, Span], int] = {}
         """By instrument and span: start of the newest window in the history."""
         self.books.on_settled.append(self._forget_partitions)
@@ -103,12 +107,17 @@ class WorkerState:
             applied_ms = self.now_ms()
             self.metrics.latency["applied"].observe(max(0, applied_ms - received_ms) / 1_000)
 
-    def closed(self, instrument: str, record: dict[str, Any]) -> None:
+    def is_behind(self, frame: Frame) -> bool:
+        """Whether a frame was received so long ago that it is one of a backlog."""
+        received_ns = frame.items[-1].received_ns if frame.items else 0
+        return self.now_ms() - received_ns // 1_000_000 > BEHIND_MS
+
+    def closed(self, partition: int, instrument: str, record: dict[str, Any]) -> None:
         """Note a closed window; the shortest length is part of the live state."""
         self.metrics.window(record["status"], record["end_ms"], self.now_ms())
         if record["length_ms"] == self.lengths_ms[0] and "hop_ms" not in record:
             self._windows[instrument] = record
-            self._changed.setdefault(self.partition_of(instrument), set()).add(instrument)
+            self._changed.setdefault(partition, set()).add(instrument)
 
     def saw_window(self, instrument: str, span: Span, start_ms: int) -> None:
         """Note a window of the history."""
@@ -239,24 +248,11 @@ class WorkerState:
 
     def states(self) -> dict[str, LiveState]:
         """Return the last known state of every instrument, wherever it is owned."""
-        states: dict[str, LiveState] = {}
-        for record in self._records():
-            states |= record.states
-        return dict(sorted(states.items()))
-
-    def _records(self) -> Iterator[LiveRecord]:
-        for key, value in list(self.latest.items()):
-            known = self._decoded.get(key)
-            if known is None or known[0] is not value:
-                known = self._decoded[key] = (value, decode_live(value))
-            yield known[1]
+        return self.latest.states()
 
     def status_of(self, state: LiveState) -> str:
         """Return the word an answer carries now."""
-        heard_ms = max(
-            (record.heard_ms for record in self._records() if record.partition == state.partition),
-            default=0,
-        )
+        heard_ms = self.latest.heard_ms(state.partition)
         if self.now_ms() - max(heard_ms, state.received_ms) <= self.stale_after_ms:
             return state.status
         if self.app.rebalancing or self.app.in_recovery:
@@ -305,16 +301,9 @@ class WorkerState:
         return self.now_ms() - self._heard_at_ms.get(partition, 0) <= self.stale_after_ms
 
     def windows(
-        self,
-        instrument: str,
-        length_ms: int,
-        from_ms: int,
-        to_ms: int,
-        limit: int,
-        hop_ms: int | None = None,
+        self, instrument: str, span: Span, from_ms: int, to_ms: int, limit: int
     ) -> list[bytes]:
         """Return owned windows as their JSON, by start; the last `limit` of the range."""
-        span = Span(length_ms, hop_ms or length_ms)
         partition = self.partition_of(instrument)
         kept = chunks_kept(self.app.options.history)
         last = chunk_number(max(to_ms - 1, 0), span)
@@ -368,13 +357,24 @@ class WorkerState:
         if self.ingest is not None:
             reasons += self.ingest.troubles()
         quiet = [n for n in self.books.partitions if self.feed_age_ms(n) > self.stale_after_ms]
-        if quiet:
-            reasons.append(f"the feed of partitions {sorted(quiet)} is stale")
+        behind = {n: lag for n in quiet if (lag := self._lag(n)) > 0}
+        if behind:
+            lag = sum(behind.values())
+            reasons.append(f"partitions {sorted(behind)} are behind: {lag} frames to be processed")
+        if silent := sorted(set(quiet) - behind.keys()):
+            reasons.append(f"the feed of partitions {silent} is stale")
         states = self._owned_states()
         lost = [state for state in states if state.status != "live"]
         if lost:
             reasons.append(f"{len(lost)} of {len(states)} instruments have no live book")
         return reasons
+
+    def _lag(self, number: int) -> int:
+        """Return how many frames of an owned partition wait, as of the last fetch."""
+        tp = self.books.input_tp(number)
+        if not self.app.consumer_is_ready or tp not in self.app.consumer.assignment():
+            return 0
+        return (self.app.consumer.highwater(tp) or 0) - self.books.partitions[number].position
 
     def _owned_states(self) -> list[Processor]:
         """Return the states of what is owned and ingested."""

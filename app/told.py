@@ -104,20 +104,13 @@ class Told:
         ticks = self._ticks
         if not ticks:
             return 0
-        if len(ticks) == 1:
-            tick = ticks[0][1]
-            return sum(
-                1
-                for levels in (change.bids, change.asks)
-                for price, size in levels
-                if price % tick and size
-            )
-        return sum(
-            1
-            for levels in (change.bids, change.asks)
-            for price, size in levels
-            if size and price % ticks[max(0, bisect_left(ticks, (price, 0)) - 1)][1]
-        )
+        found = 0
+        for levels in (change.bids, change.asks):
+            for price, size in levels:
+                place = 0 if len(ticks) == 1 else bisect_left(ticks, (price, 0)) - 1
+                if size and price % ticks[max(0, place)][1]:
+                    found += 1
+        return found
 
     def to_record(self) -> list[Any]:
         """Return everything that the future depends on."""

@@ -43,8 +43,16 @@ REBALANCE_TIMEOUT_S: Final = 15.0
 STOP_DEADLINE_S: Final = 9.0
 """A clean stop takes 2 to 4 s; without Kafka, and now and then with it, when a rebalance begins in
 the same moment, Faust waits for ever."""
-PRODUCER_LINGER_S: Final = 0.002
+PRODUCER_LINGER_S: Final = 0.0
+"""What goes to Kafka has been collected before: frames for STEELYARD_LINGER_MS, windows in
+app/exact/batches.py, states by their interval. While a request is under way, more is collected."""
+BATCH_BYTES: Final = 256 * 1024
+"""Of a partition; Faust's 16 KiB are ten windows, after which each send waits for a request."""
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
+FETCH_BYTES: Final = 512 * 1024
+"""Of a partition at a time; a larger record comes all the same. What is fetched of all partitions
+is handed on before more is fetched: this bounds the memory and the wait of a worker that is behind.
+"""
 STATE_VERSION: Final = 1
 """Names the folder of the tables; raised when the state of an older release can't be read."""
 
@@ -71,10 +79,12 @@ class QuietWeb(Web):  # type: ignore[misc]
 
 
 class PlainWorker(faust.Worker):  # type: ignore[misc]
-    """Faust's worker without its spinner, for which it would log everything at DEBUG (F15)."""
+    """Faust's worker without its spinner, for which it would log everything at DEBUG (F15), and
+    whose codes for a terminal would stand in the log."""
 
     def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
-        """Take the level of the command line."""
+        """Take the level of the command line; Faust, too, drops the spinner here, or sets it up."""
+        self.spinner = None
         logger.setLevel(level)
 
 
@@ -111,10 +121,11 @@ class Steelyard(faust.App):  # type: ignore[misc]
             broker_commit_interval=configured.checkpoint_ms / 1_000,
             broker_commit_every=1_000_000_000,  # by time only: a commit is a checkpoint
             producer_linger=PRODUCER_LINGER_S,
+            producer_max_batch_size=BATCH_BYTES,
             producer_compression_type="lz4",
             producer_request_timeout=REQUEST_TIMEOUT_S,
             producer_max_request_size=MAX_REQUEST_BYTES,
-            consumer_max_fetch_size=MAX_REQUEST_BYTES,
+            consumer_max_fetch_size=FETCH_BYTES,
             table_standby_replicas=configured.standbys,
             stream_recovery_delay=0.0,
             recovery_consistency_check=False,  # the keeper's, which rebuilds, is in place of it
@@ -173,6 +184,15 @@ class Steelyard(faust.App):  # type: ignore[misc]
             self.topic_name(name),
             **RAW,
             partitions=self.options.partitions,
+        )
+
+    def input_topic(self, name: str) -> Any:
+        """Return a topic whose position a keeper commits, so that Faust is to keep no acks of it.
+
+        It would drop them at its own commits only, and so keep the offset of every record (F24).
+        """
+        return self.topic(
+            self.topic_name(name), **RAW, partitions=self.options.partitions, acks=False
         )
 
     def state_table(self, name: str) -> StateTable:

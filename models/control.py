@@ -14,6 +14,9 @@ class ResyncRequest(msgspec.Struct, frozen=True):
 
     instrument: str
     session: str
+    is_ended: bool = False
+    """Whether the session is taken for ended, because another has begun since, and still speaks:
+    what it says is not heard any more, until it begins a new one."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -31,6 +31,9 @@ MAX_RESENT_RECORDS: Final = 200
 INPUT_PER_RECORD: Final = 4
 """A state is written when its input since is this many times its record, if not before: see
 docs/decisions/0006-checkpoints.md."""
+NO_STATE: Final[bytes] = b""
+"""Key of a record without a value, the first of a changelog that has nothing to say yet. Kafka
+could not tell it from one that was deleted, and all of the input was computed again each time."""
 MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
 """A larger state is not sent: the topic would refuse it, which would stop the worker."""
 
@@ -326,6 +329,8 @@ class StateKeeper(Generic[S]):
                     partition.put_back(due)
                     partition.sent = sent + partition.sent
                     raise
+                if not records and not partition.changelog_next:
+                    records[NO_STATE] = None
             try:
                 await asyncio.gather(*sent)
                 if records:
@@ -345,8 +350,12 @@ class StateKeeper(Generic[S]):
         """Send what was to be sent later, of all partitions."""
         for partition in list(self.partitions.values()):
             async with partition.whole:
-                if not partition.is_fenced and self.partitions.get(partition.number) is partition:
+                if self.may_send(partition):
                     await self._send_later(partition)
+
+    def may_send(self, partition: Partition[S]) -> bool:
+        """Whether a partition is still ours, as far as is known."""
+        return not partition.is_fenced and self.partitions.get(partition.number) is partition
 
     async def _send_later(self, partition: Partition[S]) -> None:
         if partition.later and self.send_later is not None:

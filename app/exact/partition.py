@@ -39,6 +39,10 @@ class Partition(Generic[S]):
     """Records that were sent because of the input, which a checkpoint waits for."""
     later: list[Any] = field(default_factory=list)
     """What is to be sent because of the input, together: at the next checkpoint or sooner."""
+    batch: Any = None
+    """Records because of the input that fill a batch, not handed over yet: see batches.py."""
+    on_its_way: asyncio.Future[Any] | None = None
+    """The batch before it."""
     whole: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while an event is being applied: a checkpoint must not see half of it."""
     unsure: list[bytes] = field(default_factory=list)

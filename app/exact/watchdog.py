@@ -17,6 +17,9 @@ log = logging.getLogger("steelyard.watchdog")
 LOOK_EVERY_S: Final = 5.0
 ANSWER_TIMEOUT_S: Final = 5.0
 PATIENCE_S: Final = 60.0
+MIN_ROUNDS: Final = 3
+"""A partition stands only if so many fetches were worked through meanwhile without it: a worker
+that has fallen behind can take minutes for one, of all its partitions, and moves all the time."""
 
 
 class StandsStill(RuntimeError):
@@ -28,16 +31,21 @@ class Progress:
     """Remembers since when something has not moved. It is told the time, in seconds."""
 
     patience_s: float = PATIENCE_S
-    _last: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    _last: dict[str, tuple[Any, float, int]] = field(default_factory=dict)
 
-    def stands(self, what: str, where: Any, now: float) -> float | None:
-        """Return for how long `what` has been at `where`, once that is too long."""
+    def stands(
+        self, what: str, where: Any, now: float, rounds: int = 0, min_rounds: int = 0
+    ) -> float | None:
+        """Return for how long `what` has been at `where`, once that is too long.
+
+        `rounds` counts what has to have happened meanwhile, `min_rounds` times at the least.
+        """
         known = self._last.get(what)
         if known is None or known[0] != where:
-            self._last[what] = where, now
+            self._last[what] = where, now, rounds
             return None
         since = now - known[1]
-        return since if since > self.patience_s else None
+        return since if since > self.patience_s and rounds - known[2] >= min_rounds else None
 
     def forget(self, what: str) -> None:
         """There is nothing to do, so nothing has to move."""
@@ -67,17 +75,23 @@ async def look(app: Any, progress: Progress, now: float) -> str | None:
         since = progress.stands("rebalance", app.rebalancing_count, now)
         return None if since is None else f"the rebalance has not ended for {since:.0f} s"
     progress.forget("rebalance")
+    behind: dict[str, int] = {}
     for keeper in app.keepers:
         for tp, lag in (await lags(app, keeper)).items():
+            name = f"{tp.topic}-{tp.partition}"
             partition = keeper.partitions.get(tp.partition)
             if partition is None or lag <= 0:
-                progress.forget(str(tp))
+                progress.forget(name)
                 continue
-            since = progress.stands(str(tp), partition.position, now)
+            behind[name] = where = partition.position
+            since = progress.stands(name, where, now, app.consumer.rounds, MIN_ROUNDS)
             if since is not None:
-                name = f"{tp.topic}-{tp.partition}"
-                return f"{name} stands at {partition.position} for {since:.0f} s, {lag} behind"
-    return None
+                return f"{name} stands at {where} for {since:.0f} s, {lag} behind"
+    if not behind:
+        progress.forget("all")
+        return None
+    since = progress.stands("all", behind, now)
+    return None if since is None else f"{', '.join(behind)}: nothing moves for {since:.0f} s"
 
 
 async def lags(app: Any, keeper: Any) -> dict[Any, int]:
@@ -88,7 +102,7 @@ async def lags(app: Any, keeper: Any) -> dict[Any, int]:
     try:
         ends = await asyncio.wait_for(app.consumer.highwaters(*tps), ANSWER_TIMEOUT_S)
     except Exception as error:  # an outage is Kafka's trouble, not the worker's
-        log.warning("Kafka does not answer: %r", error)
+        log.debug("Kafka does not answer: %r", error)  # app/monitor.py says so, once
         return {}
     return {
         tp: (ends.get(tp) or 0) - keeper.partitions[tp.partition].position

@@ -85,7 +85,7 @@ class Exact:
         self.hold.set()
         keeper = self.keeper
 
-        @self.app.agent(self.app.raw_topic("feed"), name="counter", concurrency=1)
+        @self.app.agent(self.app.input_topic("feed"), name="counter", concurrency=1)
         async def counter(stream: Any) -> None:
             async for event in stream.events():
                 partition = keeper.accept(event)

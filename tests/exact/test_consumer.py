@@ -222,6 +222,43 @@ def _counted(worker: Exact) -> int:
 # A re-read: what is skipped by the fetcher is asked for, and comes
 
 
+# F23, F24: what Faust does with each record
+
+
+async def kept_per_record(worker: Exact | Plain, settings: Settings) -> tuple[int, int]:
+    """Process 100 records; return the offsets that are kept, and the tasks that each made."""
+    loop, made = asyncio.get_running_loop(), 0
+
+    def make_task(loop: Any, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
+        nonlocal made
+        made += getattr(coro, "__qualname__", "").endswith("on_message")
+        return asyncio.Task(coro, loop=loop, **kwargs)
+
+    async with running(worker):
+        loop.set_task_factory(make_task)
+        try:
+            await produce(settings, 0, 100)
+            await until("processed", lambda: len(worker.processed) == 100)
+        finally:
+            loop.set_task_factory(None)
+        consumer = worker.app.consumer
+        feed = f"{settings.topic_prefix}feed"
+        acked = [offsets for tp, offsets in consumer._acked.items() if tp.topic == feed]
+        index = [offsets for tp, offsets in consumer._acked_index.items() if tp.topic == feed]
+        assert sum(map(len, acked)) == sum(map(len, index))
+        return sum(map(len, acked)) + len(consumer.unacked), made
+
+
+async def test_nothing_is_kept_of_a_record_and_no_task_made_of_it(topics: Settings) -> None:
+    worker = Exact(topics, checkpoint_ms=3_600_000)
+    assert await kept_per_record(worker, topics) == (0, 0)
+
+
+async def test_plain_faust_keeps_offsets_until_it_commits_and_makes_tasks(topics: Settings) -> None:
+    worker = Plain(topics, broker_commit_interval=NEVER_S)
+    assert await kept_per_record(worker, topics) == (100, 100)
+
+
 async def test_a_skipped_record_is_read_again(topics: Settings) -> None:
     worker = Exact(topics, checkpoint_ms=300)
     async with running(worker):

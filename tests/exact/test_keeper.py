@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from app.exact.keeper import INPUT_PER_RECORD, StateKeeper
+from app.exact.keeper import INPUT_PER_RECORD, NO_STATE, StateKeeper
 from app.exact.partition import Partition
 from app.exact.record import pack, position_of
 from app.exact.store import StateStore
@@ -358,6 +358,30 @@ async def test_a_changelog_that_lost_records_means_computing_again(
     kit.keeper.begin(0, 50, 4, 60, changelog)
     assert kit.partition.position == 4
     assert why in caplog.text
+
+
+async def test_input_without_states_is_not_computed_again(tmp_path: Path) -> None:
+    kit = Kit(tmp_path / "one")
+    for offset in range(50):  # ticks of a partition that no instrument is in
+        event = kit.event(b"", offset)
+        async with kit.keeper.applying(kit.partition, event):
+            pass
+    assert await kit.keeper.checkpoint(0) == 50
+    assert await kit.keeper.checkpoint(0) == 50
+    assert kit.log.records == [(NO_STATE, None)], "once"
+
+    for folder in ("one", "another"):  # on this disk, and on an empty one
+        if folder == "another":
+            kit = Kit(tmp_path / folder)
+            message = SimpleNamespace(
+                tp=TP(CHANGELOG, 0), partition=0, offset=0, key=NO_STATE, value=None
+            )
+            event = SimpleNamespace(message=message)
+            kit.store.apply_changelog_batch([event], bytes, bytes)  # type: ignore[list-item]
+        kit.keeper.drop([0])
+        kit.keeper.begin(0, 50, 0, 60, range(1))
+        assert kit.partition.position == 50
+        assert kit.partition.states == {}
 
 
 @pytest.mark.parametrize(("opened_at", "changelog"), [(-1, range(9)), (4, range(5, 9))])

@@ -1,0 +1,66 @@
+"""What every worker knows of all instruments: the global table `latest`, each record decoded once.
+
+The table has one value per partition, the states of all its instruments; it is written by whoever
+reads the partition of `live`, and reaches the other workers by its changelog. That is read anew
+from its beginning in each recovery: what is known is kept until the recovery has come to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from models.live import LiveRecord, LiveState, decode_live, encode_live
+
+
+class LatestStates:
+    """The table, and its values as records."""
+
+    def __init__(self, table: Any, is_recovering: Callable[[], bool]) -> None:
+        self.table = table
+        self._is_recovering = is_recovering
+        self._decoded: dict[bytes, tuple[bytes, LiveRecord]] = {}
+        """By key: the value that was decoded last, and what it says."""
+
+    def take(self, key: bytes, record: LiveRecord) -> None:
+        """Write what is known of a partition after a record of what changed in it."""
+        before = None if record.whole else self._record(key)
+        if before is not None:
+            record.states = before.states | record.states
+        value = encode_live(record)
+        self._decoded[key] = value, record
+        self.table[key] = value
+
+    def states(self) -> dict[str, LiveState]:
+        """Return the last known state of every instrument, wherever it is owned."""
+        states: dict[str, LiveState] = {}
+        for record in self._records():
+            states |= record.states
+        return dict(sorted(states.items()))
+
+    def heard_ms(self, partition: int) -> int:
+        """Return when a partition's feed last said anything; 0 if nothing is known of it."""
+        record = self._record(key_of(partition))
+        return 0 if record is None else record.heard_ms
+
+    def _records(self) -> Iterator[LiveRecord]:
+        for key in set(self.table) | self._decoded.keys():
+            record = self._record(key)
+            if record is not None:
+                yield record
+
+    def _record(self, key: bytes) -> LiveRecord | None:
+        known = self._decoded.get(key)
+        if known is not None and self._is_recovering():
+            return known[1]
+        value = self.table.get(key)
+        if value is None:
+            return None
+        if known is None or known[0] is not value:
+            known = self._decoded[key] = value, decode_live(value)
+        return known[1]
+
+
+def key_of(partition: int) -> bytes:
+    """Return the key of a partition in `live` and in the table."""
+    return str(partition).encode()

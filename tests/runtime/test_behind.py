@@ -1,0 +1,83 @@
+"""A worker that does not keep up says so, and by how much; so does one whose feed is silent."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from faust.types import TP
+
+from app.exact.partition import Partition
+from app.latest import key_of
+from app.processor import Processor
+from app.settings import Settings
+from app.state import BEHIND_MS, WorkerState
+from models.frame import FRAME_VERSION, Connected, Frame
+from models.live import LiveRecord
+
+NAME = "BTC-PERPETUAL"
+LONG_AGO_MS = 60_000
+
+
+def worker(ends: dict[int, int]) -> WorkerState:
+    tps = {TP("feed", number): end for number, end in ends.items()}
+    app: Any = SimpleNamespace(
+        options=Settings(_env_file=None, ingest=False),
+        topic_name=lambda name: name,
+        state_table=lambda name: SimpleNamespace(name=name),
+        raw_table=lambda name, is_global: {},
+        keepers=[],
+        consumer_is_ready=True,
+        consumer=SimpleNamespace(assignment=lambda: set(tps), highwater=tps.get),
+        rebalancing=False,
+        in_recovery=False,
+    )
+    shared = WorkerState(app)
+    for number in ends:
+        state = Processor(NAME, shared.rules)
+        state.end_reason = "delisted"  # one that nobody counts among those without a book
+        shared.books.partitions[number] = Partition(number, 10, {NAME.encode(): state})
+    return shared
+
+
+def hear(shared: WorkerState, partition: int, ago_ms: int) -> Frame:
+    at_ns = (shared.now_ms() - ago_ms) * 1_000_000
+    frame = Frame(FRAME_VERSION, NAME, "", "s", 1, [Connected(at_ns, "worker-1", True)])
+    shared.heard(partition, frame)
+    for state in shared.books.partitions[partition].states.values():
+        live = shared.live_state(state, partition)
+        record = LiveRecord(partition, "worker-1", 1, 1, True, {NAME: live})
+        shared.latest.take(key_of(partition), record)
+    return frame
+
+
+def test_a_worker_that_is_behind_says_by_how_much() -> None:
+    shared = worker({0: 500, 1: 10, 2: 900})
+    hear(shared, 0, LONG_AGO_MS)
+    hear(shared, 1, 0)
+    hear(shared, 2, LONG_AGO_MS)
+    readiness = shared.readiness()
+    assert readiness.ready
+    assert readiness.degraded == ["partitions [0, 2] are behind: 1380 frames to be processed"]
+
+
+def test_a_feed_that_is_silent_is_another_matter() -> None:
+    shared = worker({0: 10, 1: 30})
+    hear(shared, 0, LONG_AGO_MS)
+    hear(shared, 1, LONG_AGO_MS)
+    assert shared.readiness().degraded == [
+        "partitions [1] are behind: 20 frames to be processed",
+        "the feed of partitions [0] is stale",
+    ]
+
+
+def test_a_short_lag_is_no_trouble() -> None:
+    shared = worker({0: 500})
+    hear(shared, 0, 0)
+    assert shared.readiness().degraded == []
+
+
+def test_what_was_received_long_ago_is_of_a_backlog() -> None:
+    shared = worker({0: 500})
+    assert shared.is_behind(hear(shared, 0, 10 * BEHIND_MS))
+    assert not shared.is_behind(hear(shared, 0, 0))

@@ -1,0 +1,110 @@
+"""What is known of all instruments: merged from records of changes, and kept while a recovery reads
+the table's changelog from its beginning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.latest import LatestStates, key_of
+from models.live import LiveRecord, LiveState, decode_live, encode_live
+
+NUMBER = 3
+KEY = key_of(NUMBER)
+
+
+def state(name: str, change_id: int = 1) -> LiveState:
+    return LiveState(
+        instrument=name,
+        channel=f"book.{name}.100ms",
+        status="live",
+        simulated=True,
+        worker="worker-1",
+        partition=NUMBER,
+        change_id=change_id,
+        venue_ts_ms=1,
+        clock_ms=1,
+        received_ms=1,
+        published_ms=1,
+    )
+
+
+def record(*states: LiveState, whole: bool = False, heard_ms: int = 1) -> LiveRecord:
+    return LiveRecord(NUMBER, "worker-1", 1, heard_ms, whole, {s.instrument: s for s in states})
+
+
+class Worker:
+    def __init__(self) -> None:
+        self.table: dict[bytes, bytes] = {}
+        self.is_recovering = False
+        self.latest = LatestStates(self.table, lambda: self.is_recovering)
+
+    def known(self) -> dict[str, int | None]:
+        return {name: each.change_id for name, each in self.latest.states().items()}
+
+
+def test_what_changed_is_merged_into_what_is_known() -> None:
+    worker = Worker()
+    worker.latest.take(KEY, record(state("B"), state("A"), whole=True))
+    worker.latest.take(KEY, record(state("B", 2), heard_ms=5))
+    assert worker.known() == {"A": 1, "B": 2}
+    assert list(worker.known()) == ["A", "B"]
+    assert worker.latest.heard_ms(NUMBER) == 5
+    assert worker.latest.heard_ms(NUMBER + 1) == 0
+    (value,) = worker.table.values()
+    assert decode_live(value).states.keys() == {"A", "B"}
+
+
+def test_a_whole_record_makes_the_others_disappear() -> None:
+    worker = Worker()
+    worker.latest.take(KEY, record(state("A"), state("B")))
+    worker.latest.take(KEY, record(state("A", 2), whole=True))
+    assert worker.known() == {"A": 2}
+
+
+def test_what_another_worker_wrote_is_read() -> None:
+    worker = Worker()
+    worker.table[KEY] = encode_live(record(state("A")))
+    assert worker.known() == {"A": 1}
+    worker.table[KEY] = encode_live(record(state("A", 2)))
+    assert worker.known() == {"A": 2}
+    worker.latest.take(KEY, record(state("B")))
+    assert worker.known() == {"A": 2, "B": 1}
+
+
+def test_a_recovery_shows_nothing_older_than_what_is_known() -> None:
+    worker = Worker()
+    worker.latest.take(KEY, record(state("A", 5), state("B", 5), whole=True))
+    worker.is_recovering = True
+    worker.table.clear()
+    assert worker.known() == {"A": 5, "B": 5}
+    worker.table[KEY] = encode_live(record(state("A", 1)))  # the changelog's first
+    assert worker.known() == {"A": 5, "B": 5}
+    worker.table[KEY] = encode_live(record(state("A", 6), state("B", 6)))
+    worker.is_recovering = False
+    assert worker.known() == {"A": 6, "B": 6}
+
+
+def test_a_first_recovery_shows_what_there_is() -> None:
+    worker = Worker()
+    worker.is_recovering = True
+    worker.table[KEY] = encode_live(record(state("A", 4)))
+    assert worker.known() == {"A": 4}
+
+
+def test_a_value_is_decoded_once(monkeypatch: Any) -> None:
+    worker = Worker()
+    decoded = []
+
+    def decode(value: bytes) -> LiveRecord:
+        decoded.append(value)
+        return decode_live(value)
+
+    monkeypatch.setattr("app.latest.decode_live", decode)
+    worker.latest.take(KEY, record(state("A")))
+    worker.latest.take(KEY, record(state("B")))
+    assert worker.known() == {"A": 1, "B": 1}
+    assert not decoded, "what was written here is known"
+    worker.table[KEY] = encode_live(record(state("C")))
+    for _ in range(3):
+        assert worker.known() == {"C": 1}
+    assert len(decoded) == 1
