@@ -13,7 +13,7 @@ import platform
 import time
 from collections.abc import Container, Iterable, Mapping
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,6 +25,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from app import WHAT_RUNS
+from app.compiled import RUNS_COMPILED
 from app.version import VERSION
 from models.live import LiveState
 
@@ -125,6 +127,8 @@ class Metrics:
             registry=self.registry,
         )
         self._not_live_since: dict[str, float] = {}
+        self._received_ms: dict[str, int] = {}
+        """By instrument: of its state that was published last."""
 
     def expose(self) -> bytes:
         """Return all of it in Prometheus's text format."""
@@ -138,7 +142,11 @@ class Metrics:
     def live(self, states: Iterable[LiveState]) -> None:
         """Note states that have changed and are about to be published."""
         for state in states:
-            self.latency["live"].observe(max(0, state.published_ms - state.received_ms) / 1_000)
+            # A state is written anew for a window's end, too, long after the last message.
+            if self._received_ms.get(state.instrument) != state.received_ms:
+                self._received_ms[state.instrument] = state.received_ms
+                late_ms = max(0, state.published_ms - state.received_ms)
+                self.latency["live"].observe(late_ms / 1_000)
             self.status(state.instrument, state.status)
 
     def refused(self, reason: str) -> None:
@@ -164,17 +172,20 @@ class Metrics:
 
     def keep(self, instruments: Container[str]) -> None:
         """Forget all others: what is not owned any more is live again on another worker."""
-        for instrument in [name for name in self._not_live_since if name not in instruments]:
-            del self._not_live_since[instrument]
+        known: tuple[dict[str, Any], ...] = (self._not_live_since, self._received_ms)
+        for of_instrument in known:
+            for instrument in [name for name in of_instrument if name not in instruments]:
+                del of_instrument[instrument]
 
     def _add_build_info(self) -> None:
         info = Gauge(
             "steelyard_build_info",
             "1; what runs is in the labels.",
-            ["version", "python", "faust"],
+            ["version", "python", "faust", "hot_path"],
             registry=self.registry,
         )
-        info.labels(VERSION, platform.python_version(), version("faust-streaming")).set(1)
+        hot_path = "compiled" if WHAT_RUNS == RUNS_COMPILED else "python"
+        info.labels(VERSION, platform.python_version(), version("faust-streaming"), hot_path).set(1)
 
 
 def reason_label(reason: str) -> str:

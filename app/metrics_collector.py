@@ -13,15 +13,13 @@ from faust.types import TP
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from deribit.words import OTHER_ERROR, REASONS
+from models.status import FEED_STATUSES
+
 if TYPE_CHECKING:
     from app.push.hub import Hub
     from app.worker import Steelyard
 
-STATUSES: Final = ("live", "stale", "gap", "resyncing", "waiting")
-REASONS: Final = ("closed", "connection_too_slow", "reset", "stopped", "unanswered")
-"""There from the beginning, so that the first one is an increase."""
-MAX_REASONS: Final = 32
-"""Reasons for a disconnect are words of our own, and names of the venue's error codes."""
 BOOK_EVENTS: Final = {
     "gaps": "gap",
     "gaps_at_ingest": "gap_at_ingest",
@@ -103,9 +101,12 @@ class WorkerCollector(Collector):
             "Connections to the venue that ended or did not come about.",
             labels=["reason"],
         )
-        disconnects = Counter({**dict.fromkeys(REASONS, 0), **seen.disconnects})
-        for reason, count in disconnects.most_common(MAX_REASONS):
-            family.add_metric([reason], count)
+        # All from the beginning, so that the first one is an increase.
+        disconnects = Counter(dict.fromkeys(REASONS, 0))
+        for reason, count in seen.disconnects.items():
+            disconnects[reason if reason in disconnects else OTHER_ERROR] += count
+        for reason, count in disconnects.items():
+            family.add_metric([str(reason)], count)
         yield family
         yield _counter("steelyard_feed_sessions", "Sessions begun with the venue.", counts.sessions)
         yield _counter("steelyard_feed_gaps", "Gaps seen in the venue's chain.", counts.gaps)
@@ -133,12 +134,11 @@ class WorkerCollector(Collector):
             state.status
             for partition in shared.books.partitions.values()
             for state in partition.states.values()
-            if not state.is_retired
         )
         owned = GaugeMetricFamily(
             "steelyard_instruments", "Instruments owned by this worker.", labels=["status"]
         )
-        for status in STATUSES:
+        for status in FEED_STATUSES:
             owned.add_metric([status], statuses[status])
         yield owned
         yield _gauge(

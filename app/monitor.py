@@ -7,6 +7,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from app.pulse import Pulse
+
 if TYPE_CHECKING:
     from app.metrics_collector import WorkerCollector
     from app.serving import Readiness
@@ -28,14 +30,20 @@ class Monitor:
         self.collector = collector
         self.said = ""
         """The state that was logged last."""
+        self._kafka_silent_since: float | None = None
 
     async def watch_loop(self) -> None:
-        """Measure, again and again, how late the loop wakes a task."""
-        lag = self.app.shared.metrics.loop_lag
-        while True:
-            due = time.monotonic() + LOOP_CHECK_S
-            await asyncio.sleep(LOOP_CHECK_S)
-            lag.observe(max(0.0, time.monotonic() - due))
+        """Measure, again and again, how late the loop wakes a task; end it if it never does."""
+        lag, pulse = self.app.shared.metrics.loop_lag, Pulse()
+        pulse.start()
+        try:
+            while True:
+                due = time.monotonic() + LOOP_CHECK_S
+                await asyncio.sleep(LOOP_CHECK_S)
+                lag.observe(max(0.0, time.monotonic() - due))
+                pulse.beat()
+        finally:
+            pulse.stop()
 
     async def watch_kafka(self) -> None:
         """Ask Kafka, again and again, for the end of an owned partition."""
@@ -49,13 +57,20 @@ class Monitor:
                 async with asyncio.timeout(KAFKA_TIMEOUT_S):
                     await self.app.consumer.highwaters(*tps)
             except Exception as error:  # whatever the client raises, Kafka has not answered
-                if shared.kafka_answers:
-                    log.warning("Kafka does not answer: %r", error)
-                shared.kafka_answers = False
+                self.say_kafka(error, time.monotonic())
             else:
-                if not shared.kafka_answers:
-                    log.info("Kafka answers again")
-                shared.kafka_answers = True
+                self.say_kafka(None, time.monotonic())
+            shared.kafka_answers = self._kafka_silent_since is None
+
+    def say_kafka(self, error: Exception | None, now: float) -> None:
+        """Log when Kafka falls silent and when it answers again: once each, however long it is."""
+        since = self._kafka_silent_since
+        if error is not None and since is None:
+            log.warning("Kafka does not answer: %r", error)
+            self._kafka_silent_since = now
+        elif error is None and since is not None:
+            log.info("Kafka answers again, after %.0f s", now - since)
+            self._kafka_silent_since = None
 
     async def watch_state(self) -> None:
         """Log when the worker becomes ready, degraded or neither; count what books went through."""

@@ -80,16 +80,10 @@ class Serving(Protocol):
         """Return an owned book, or None if this worker does not hold it."""
 
     def windows(
-        self,
-        instrument: str,
-        length_ms: int,
-        from_ms: int,
-        to_ms: int,
-        limit: int,
-        hop_ms: int | None = None,
+        self, instrument: str, span: Span, from_ms: int, to_ms: int, limit: int
     ) -> list[bytes]:
         """Return owned windows as their JSON, by start, with from_ms ≤ start < to_ms; the last
-        `limit` of them if there are more. `hop_ms`: of those that overlap."""
+        `limit` of them if there are more."""
 
     def readiness(self) -> Readiness:
         """Return whether this worker does its work."""

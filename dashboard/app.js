@@ -6,7 +6,8 @@ import { startColours } from "./colours.js";
 import { Feed, getJson } from "./feed.js";
 import { clock, duration } from "./format.js";
 import { startKeys } from "./keys.js";
-import { STATUSES, describe, keyOf, nextOrder } from "./order.js";
+import { describe, keyOf, nextOrder } from "./order.js";
+import { STATUSES, showLegend } from "./statuses.js";
 import { Board } from "./table.js";
 
 const READINESS_TIMEOUT_MS = 2_000;
@@ -23,6 +24,7 @@ let isLoading = false;
 let scrolledTo = 0;
 
 startColours($("colours"));
+showLegend($("legend"));
 
 new Feed({
   onAnswer({ data, meta }) {

@@ -4,7 +4,7 @@ import { colours } from "./colours.js";
 
 const HATCH_PX = 6;
 const LABEL_MIN_PX = 30;
-const LOST = new Set(["gap", "reconnect", "missing", "resyncing", "waiting", "recovering"]);
+const DOUBTFUL = new Set(["partial", "stale"]);
 const BANDS_BP = [[0, 10], [10, 25], [25, 50]];
 const MIN_STRENGTH = 0.04;
 
@@ -23,7 +23,7 @@ export function drawSpans(plot, spans) {
   for (const { from, to, status } of spans) {
     const x = plot.valToPos(from, "x", true);
     const width = Math.max(plot.valToPos(to, "x", true) - x, scale);
-    const isLost = LOST.has(status);
+    const isLost = !DOUBTFUL.has(status);
     ctx.fillStyle = isLost ? colours.missing : colours.doubtful;
     ctx.fillRect(x, bbox.top, width, bbox.height);
     if (isLost) hatch(ctx, x, bbox.top, width, bbox.height, HATCH_PX * scale);

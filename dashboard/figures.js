@@ -1,6 +1,7 @@
 // The numbers of one instrument now, as tiles; and its quality, which is never out of sight.
 
 import * as format from "./format.js";
+import { meaningOf } from "./statuses.js";
 
 const HEAT = [
   "imbalance_1", "imbalance_5", "imbalance_10", "imbalance_10bp", "imbalance_25bp", "imbalance_50bp",
@@ -63,6 +64,7 @@ export class Figures {
     this.list.dataset.changeId = state.change_id ?? "";
     this.list.dataset.status = status;
     this.pill.dataset.status = status;
+    this.pill.title = meaningOf(status);
     write(this.pill, status);
     const age = format.age(state.age_ms === null ? null : state.age_ms + sinceMs);
     write(this.quality, `age ${age} · ${state.gaps} ${state.gaps === 1 ? "gap" : "gaps"} · `

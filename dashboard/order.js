@@ -1,13 +1,14 @@
 // The order of the rows as a word of the address: `mid` ascending, `-mid` descending, and
 // `|ofi_usd|` by size whatever the sign.
 
+import { STATUSES } from "./statuses.js";
+
 const SIGNED = new Set([
   "imbalance_1", "imbalance_5", "imbalance_10", "imbalance_10bp", "imbalance_25bp", "imbalance_50bp",
   "ofi_usd", "trade_flow_usd",
 ]);
 const WORDS = new Set(["instrument", "status"]);
 const NUMBERS = new Set(["mid", "spread_bp", "age_ms", ...SIGNED]);
-export const STATUSES = ["retired", "live", "stale", "resyncing", "gap", "recovering", "waiting"];
 
 export const DEFAULT_ORDER = "instrument";
 

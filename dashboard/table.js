@@ -6,6 +6,7 @@ import * as format from "./format.js";
 import { Sparkline, SLOTS } from "./sparkline.js";
 import { getJson } from "./feed.js";
 import { sorted } from "./order.js";
+import { meaningOf } from "./statuses.js";
 
 const IMBALANCES = [
   "imbalance_1", "imbalance_5", "imbalance_10", "imbalance_10bp", "imbalance_25bp", "imbalance_50bp",
@@ -35,7 +36,10 @@ export class Board {
     this.body.addEventListener("pointerover", ({ target }) => {
       const cell = target.closest("td[data-key]");
       const state = cell && this.states.get(cell.parentElement.row.name);
-      if (state) cell.title = String(state[cell.dataset.key] ?? "not known");
+      if (!state) return;
+      const { key } = cell.dataset;
+      const { row } = cell.parentElement;
+      cell.title = key === "status" ? meaningOf(row.status) : String(state[key] ?? "not known");
     });
   }
 
@@ -182,6 +186,10 @@ class Row {
       this.sparkline.add([[state.window_end_ms, state.ofi_usd]], state.window_length_ms);
     }
     if (this.isVisible) this.#show(state, status, ageMs);
+  }
+
+  get status() {
+    return this.latest[1];
   }
 
   see(visible) {

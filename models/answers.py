@@ -9,7 +9,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Status = Literal["retired", "live", "stale", "resyncing", "gap", "recovering", "waiting"]
+from models.status import Status
+
 WindowStatus = Literal["complete", "partial", "stale", "reconnect", "gap"]
 Name = Annotated[str, Field(pattern=r"^[A-Z0-9_.-]{1,40}$")]
 Milliseconds = Annotated[int, Field(ge=0)]

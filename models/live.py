@@ -11,8 +11,8 @@ class LiveState(msgspec.Struct, kw_only=True):
     instrument: str
     channel: str
     status: str
-    """`live`, `stale`, `gap`, `resyncing`, `waiting`, `retired` as the feed says; a view adds the
-    age. Of a retired instrument, which the venue has closed or delisted, there are no numbers."""
+    """A FeedStatus; a text, because a record may be of a later release. A view adds the age. Of a
+    retired instrument, which the venue has closed or delisted, there are no numbers."""
     simulated: bool
     worker: str
     """The worker that ingests it."""

@@ -95,7 +95,7 @@ class Hub:
         self.is_closed = False
         self.epoch = secrets.token_hex(4)
         """Names this run: numbers of another one mean nothing here."""
-        self._seen: dict[str, tuple[int, int | None, str]] = {}
+        self._seen: dict[str, tuple[int, int, int | None, str]] = {}
         """By instrument: what of its state was sent last."""
         self._shared: dict[tuple[Interest, int, bool], Batch | None] = {}
         """What was made since the newest message, by interest, place and wholeness."""
@@ -221,10 +221,12 @@ class Hub:
         now_ms = serving.now_ms()
         for name, state in states.items():
             status = serving.status_of(state)
-            sent = state.published_ms, state.change_id, status
-            if self._seen.get(name) != sent:
+            sent = state.published_ms, state.received_ms, state.change_id, status
+            seen = self._seen.get(name)
+            if seen != sent:
                 latest.put(Key(STATES, name), encode(row_of(serving, state, now_ms)))
-                if name in self._seen:
+                # A state is written anew for a window's end, too, long after the last message.
+                if seen is not None and seen[1] != state.received_ms:
                     self._measure(max(0, now_ms - state.received_ms) / 1_000)
                 self._seen[name] = sent
         for name in self._seen.keys() - states.keys():

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from app.terminal.sse import Event
+from models.status import STATUSES
 
 SPARK_POINTS: Final = 30
 SAMPLE_S: Final = 1.0
@@ -20,7 +21,7 @@ LIVE: Final = "live"
 MEASURE: Final = "imbalance_10"
 """What is drawn as a bar and over time."""
 
-_BADNESS: Final = ("live", "stale", "resyncing", "gap", "recovering", "waiting", NO_ANSWER)
+_BADNESS: Final = (*STATUSES, NO_ANSWER)
 
 
 class Order(StrEnum):

@@ -28,6 +28,7 @@ QUALITY: Final = {
     "gap": "bold red",
     "recovering": "yellow",
     "waiting": "dim",
+    "retired": "dim",
     NO_ANSWER: "bold red",
 }
 AROUND_ROWS: Final = 6

@@ -15,11 +15,9 @@ from msgspec.structs import asdict
 
 from app.serving import Serving
 from models.live import LiveState
+from models.status import STATUSES
 
 JSON_TYPE: Final = "application/json"
-STATUSES: Final = ("retired", "live", "stale", "resyncing", "gap", "recovering", "waiting")
-"""From the best to the worst; an answer about several instruments carries the worst. What is
-retired claims no number, so it makes no answer worse."""
 
 _encoder = msgspec.json.Encoder()
 
@@ -59,6 +57,11 @@ def answer_encoded(data: bytes, meta: Mapping[str, Any], etag: str | None = None
     if etag is not None:
         response.headers["ETag"] = etag
     return response
+
+
+def badness(status: str) -> int:
+    """Return the place of a status from the best on; a word of a later release is the worst."""
+    return STATUSES.index(status) if status in STATUSES else len(STATUSES)
 
 
 def age_ms(state: LiveState, now_ms: int) -> int | None:
@@ -101,7 +104,7 @@ def meta_of_rows(serving: Serving, rows: list[dict[str, Any]], now_ms: int) -> d
         "venue_ts_ms": None,
         "change_id": None,
         "age_ms": max((age for row in rows if (age := row["age_ms"]) is not None), default=None),
-        "status": max((row["status"] for row in rows), key=STATUSES.index, default=STATUSES[-1]),
+        "status": max((row["status"] for row in rows), key=badness, default=STATUSES[-1]),
         "worker": serving.worker,
         "partition": None,
         "simulated": any(row["simulated"] for row in rows) if rows else serving.simulated,

@@ -6,7 +6,7 @@ import logging
 from typing import Final
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.typedefs import Handler
 
 from app.views.access import Access
@@ -101,6 +101,8 @@ def _instance(request: web.Request) -> str:
 
 
 def _check_limits(request: web.Request) -> None:
+    if request.version < HttpVersion10:  # it has no headers, so none of what follows could be told
+        raise Problem(400, "not-http", "HTTP/1.0 or a later version is spoken here")
     if len(request.raw_path) > URL_CHARS:
         detail = f"the URL has {len(request.raw_path)} characters; {URL_CHARS} are the limit"
         raise Problem(414, "url-too-long", detail)

@@ -54,14 +54,7 @@ class Windows:
         meta = meta_of(self.serving, state)
         check_age(query, [(name, meta)])
         # One more than asked for tells whether there are earlier ones.
-        windows = self.serving.windows(
-            name,
-            span.length_ms,
-            asked.from_ms,
-            asked.to_ms,
-            limit + 1,
-            span.hop_ms if span.is_hopping else None,
-        )
+        windows = self.serving.windows(name, span, asked.from_ms, asked.to_ms, limit + 1)
         has_earlier = len(windows) > limit
         windows = windows[-limit:]
         cursor = None

@@ -1,10 +1,11 @@
-"""The scenarios B1 to B7 and B15 as data; each is a list of steps on one installation."""
+"""The scenarios as data; each is a list of steps on one installation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
 from tests.chaos.steps import (
+    Block,
     DamageStore,
     Flow,
     Kill,
@@ -18,8 +19,10 @@ from tests.chaos.steps import (
     RestartVenue,
     Revive,
     Start,
+    Starve,
     Step,
     Terminate,
+    Use,
     Venue,
 )
 
@@ -52,6 +55,7 @@ class Scenario:
 
 
 NO_INGEST = {"ingest": "false"}
+BLOCKED_LOOP = "tests.harness.blocked_loop"
 BEGIN: tuple[Step, ...] = (Start((1, 2)), Live(), Flow())
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -178,6 +182,27 @@ SCENARIOS: tuple[Scenario, ...] = (
             *(RestartVenue(INSTRUMENTS, 300), Live(), Flow(1, 2)),
         ),
         quick=True,
+    ),
+    Scenario(
+        "B20-a-while",
+        "the event loop of one worker of two is blocked for 12 s",
+        (Use(BLOCKED_LOOP), *BEGIN, Block(1, for_good=False), Live(), Flow(2, 4)),
+        ttr_limit_s=40,
+    ),
+    Scenario(
+        "B20-blocked",
+        "the event loop is blocked for good: the worker ends by itself, and is started again",
+        (
+            *(Use(BLOCKED_LOOP), Start((1,)), Live(), Flow(), Block(1, for_good=True)),
+            *(Start((1,)), Live(), Flow(2, 4)),
+        ),
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B20-memory",
+        "a limit leaves a worker 8 MB more memory: it ends by itself, and is started again",
+        (Start((1,)), Live(), Flow(), Starve(1, 8), Start((1,)), Live(), Flow(2, 4)),
+        ttr_limit_s=25,
     ),
     *(
         Scenario(

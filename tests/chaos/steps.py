@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tests.chaos.run import Run
+from tests.harness.signals import BLOCK_FOR_A_WHILE, BLOCK_FOR_GOOD
 from tests.harness.venue import ask
 
 READY_TIMEOUT_S = 45.0
 EXIT_TIMEOUT_S = 30.0
+BLOCKED_LIMIT_S = 45.0
+STARVED_LIMIT_S = 120.0
 
 
 class Step(Protocol):
@@ -112,6 +116,64 @@ class Pause:
         worker.signal(signal.SIGCONT)
         worker.is_paused = False
         run.fault()
+
+
+@dataclass(frozen=True)
+class Use:
+    """Let workers that start from here on run another module's application."""
+
+    application: str
+
+    def do(self, run: Run) -> None:
+        run.pipeline.application = self.application
+
+
+@dataclass(frozen=True)
+class Block:
+    """Block the event loop of a worker (tests/harness/blocked_loop.py): liveness fails at once.
+
+    For good: then the worker must end by itself, and say what blocked it.
+    """
+
+    worker: int
+    for_good: bool
+
+    def do(self, run: Run) -> None:
+        worker = run.worker(self.worker)
+        run.fault()
+        began = time.monotonic()
+        worker.signal(BLOCK_FOR_GOOD if self.for_good else BLOCK_FOR_A_WHILE)
+        status, _ = worker.get("/livez")
+        assert status == 0, f"{worker.name} answers /livez although its loop is blocked"
+        if self.for_good:
+            assert worker.wait(BLOCKED_LIMIT_S) == 1, worker.tail()
+            assert "a_handler_that_blocks" in worker.log.read_text(), worker.tail()
+            run.notes["ended_after_s"] = round(time.monotonic() - began, 1)
+        else:
+            alive = worker.wait_until(
+                "alive again", lambda: worker.get("/livez")[0] == 200, BLOCKED_LIMIT_S
+            )
+            assert alive
+
+
+@dataclass(frozen=True)
+class Starve:
+    """Let a worker have so little more memory, by a limit: it must end by itself, not limp."""
+
+    worker: int
+    more_mb: int
+
+    def do(self, run: Run) -> None:
+        worker = run.worker(self.worker)
+        pages = int(Path(f"/proc/{worker.pid}/statm").read_text().split()[0])
+        limit = pages * os.sysconf("SC_PAGE_SIZE") + self.more_mb * 2**20
+        run.fault()
+        began = time.monotonic()
+        resource.prlimit(worker.pid, resource.RLIMIT_AS, (limit, limit))
+        code = worker.wait(STARVED_LIMIT_S)
+        assert code != 0, worker.tail()
+        run.notes["exit_code"] = code
+        run.notes["ended_after_s"] = round(time.monotonic() - began, 1)
 
 
 @dataclass(frozen=True)

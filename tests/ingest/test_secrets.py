@@ -62,7 +62,13 @@ async def test_while_all_is_well(said: pytest.LogCaptureFixture, grant: Grant) -
         await feed.until(lambda: len(book_data(feed, BTC, "raw")) > 3)
         session = ingest.client._session
         text = everything_of(
-            said, feed, ingest, ingest.client, session, session._login, ingest.connections[0]
+            said,
+            feed,
+            ingest,
+            ingest.client,
+            session,
+            session._entrance.login,
+            ingest.connections[0],
         )
     assert CANARY not in text
 

@@ -1,5 +1,6 @@
 """Logs: one line a record, for people or as JSON; and no secret in any line, answer or metric."""
 
+import io
 import json
 import logging
 import logging.config
@@ -8,16 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import faust
 import pytest
 from aiohttp import ClientSession
 
+from app.exact.watchdog import Progress, look
 from app.logs import HIDDEN, Hider, logging_config
 from app.monitor import Monitor
 from app.serving import Readiness
 from app.settings import Settings
 from app.views.access import Access
 from app.views.site import Limits
+from app.worker import PlainWorker
 from tests.harness.processes import ROOT
 from tests.views.recorded import RecordedServing, served
 
@@ -118,6 +123,48 @@ def test_one_line_for_each_change_of_state(caplog: pytest.LogCaptureFixture) -> 
         ("WARNING", "degraded: the feed of partitions [1] is stale"),
         ("INFO", "ready"),
     ]
+
+
+async def test_no_codes_for_a_terminal_in_a_log() -> None:
+    written = io.StringIO()
+    worker = PlainWorker(faust.App("without-spinner"), stdout=written, stderr=written)
+    worker.on_setup_root_logger(logging.Logger("root of the test"), logging.WARNING)
+    await worker.on_execute()
+    await worker.on_startup_finished()
+    worker.on_worker_shutdown()
+    assert written.getvalue() == ""
+
+
+def test_one_line_when_kafka_falls_silent_and_one_when_it_answers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monitor = Monitor(None, None)
+    with caplog.at_level(logging.INFO):
+        for now, error in enumerate([None, OSError("gone"), TimeoutError(), OSError(), None, None]):
+            monitor.say_kafka(error, 10.0 * now)
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("WARNING", "Kafka does not answer: OSError('gone')"),
+        ("INFO", "Kafka answers again, after 30 s"),
+    ]
+
+
+async def test_the_watchdog_leaves_an_outage_to_the_monitor(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def highwaters(*tps: object) -> dict[object, int]:
+        raise OSError("gone")
+
+    keeper = SimpleNamespace(partitions={0: None}, input_tp=lambda number: ("feed", number))
+    app = SimpleNamespace(
+        in_recovery=False,
+        rebalancing=False,
+        keepers=[keeper, keeper],
+        consumer=SimpleNamespace(highwaters=highwaters),
+    )
+    with caplog.at_level(logging.INFO):
+        for now in range(3):
+            assert await look(app, Progress(), float(now)) is None
+    assert caplog.records == []
 
 
 async def test_no_secret_in_an_answer(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,8 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from app import WHAT_RUNS
+from app.compiled import RUNS_COMPILED
 from app.metrics import OTHER, REFUSED_REASONS, STAGES, Metrics, reason_label
 from app.metrics_collector import BOOK_EVENTS, WorkerCollector
 from app.push.hub import Hub
@@ -184,6 +186,16 @@ def test_the_time_without_a_book() -> None:
     assert found["steelyard_resync_seconds_sum"][()] == 2.5
 
 
+def test_a_state_that_is_written_anew_is_not_late() -> None:
+    metrics = Metrics()
+    for published_ms, received_ms in ((1_100, 1_000), (9_000, 1_000), (9_250, 9_050)):
+        times = {"received_ms": received_ms, "published_ms": published_ms}
+        metrics.live([SimpleNamespace(instrument="A", status="live", **times)])
+    found = samples(metrics)
+    assert found["steelyard_latency_seconds_count"][("live",)] == 2
+    assert found["steelyard_latency_seconds_sum"][("live",)] == pytest.approx(0.3)
+
+
 def test_checkpoints_and_windows() -> None:
     metrics = Metrics()
     metrics.checkpoint("books", [b"12345", None, b"1"], 0.2)
@@ -199,6 +211,7 @@ def test_build_info() -> None:
     assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text()
     ((labels, value),) = samples(Metrics())["steelyard_build_info"].items()
     assert VERSION in labels
+    assert ("compiled" if WHAT_RUNS == RUNS_COMPILED else "python") in labels
     assert value == 1
 
 

@@ -1,163 +1,190 @@
-"""Many clients of one worker's stream: how late events come, and what it costs the worker.
+"""A crowd on a worker's stream, deaf and hostile clients beside it, and what they cost the worker.
 
     python -m tests.push.load --url http://127.0.0.1:6066 --clients 500 --deaf 200 --seconds 60
 
-The clients share one process and one selector, so that measuring takes less than what is measured.
-An event is late by the time from its `as_of_ms`, when the worker made it, to its last byte here.
-Deaf clients connect and never read.
+First the worker is watched without the crowd, then with it. All clients are in processes of their
+own. The figures are printed as one JSON object and appended to var/push.jsonl, of which
+`python -m tests.push.render` makes docs/load.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
-import selectors
-import socket
+import os
+import platform
+import sys
 import time
 import urllib.request
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from importlib.metadata import version
+from typing import Any
 
-AS_OF = re.compile(rb'data: \{"type":"(states|windows)","as_of_ms":(\d+)')
-READ_BYTES = 1 << 20
-EVENT_END = b"\n\n"
-CONNECT_PAUSE_S = 0.002
+from tests.chaos.runner import commit, machine
+from tests.harness.processes import ROOT
+from tests.push.crowd import Result, crowd
+from tests.push.hostile import Harm, Siege
+from tests.push.scrape import MEMORY, Sampler, Scrape, quantile_s, rate, scrape
 
-
-@dataclass
-class Result:
-    """What the clients have seen."""
-
-    late_ms: list[float] = field(default_factory=list)
-    events: int = 0
-    bytes: int = 0
-    ended: int = 0
-    """Connections that the worker ended."""
-    refused: int = 0
-
-    def quantile(self, share: float) -> float:
-        """Return how late the events were at most, of this share of them."""
-        ranked = sorted(self.late_ms)
-        return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else 0.0
+FIGURES = ROOT / "var" / "push.jsonl"
+LATENCY = "steelyard_latency_seconds"
+MB = 2**20
+LATE_P99_LIMIT_MS = 250.0
+ORDINARY_P99_LIMIT_MS = 100.0
+GROWTH_LIMIT_MB = 100.0
+PROCESSED_LEAST = 0.95
+PROCESSED = ("messages_per_s", "windows_per_s")
+"""A window is published when all that is before its end has been processed."""
+SPARE_S = 2.0
+"""The crowd outlasts what is measured."""
+SETTLE_S = 3.0
+"""After the crowd has gone: what it held is given back."""
 
 
-class Reader:
-    """One client: finds the ends of events in what arrives."""
-
-    def __init__(self, plain: socket.socket, result: Result) -> None:
-        self.socket = plain
-        self.result = result
-        self._rest = b""
-        self._is_open = False
-
-    def read(self) -> bool:
-        """Read what there is; False at the end."""
-        try:
-            data = self.socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-        if not data:
-            return False
-        now_ms = time.time_ns() / 1e6
-        self.result.bytes += len(data)
-        self._rest += data
-        if not self._is_open:
-            self._is_open = True
-            if b" 200 " not in self._rest.split(b"\r\n", 1)[0]:
-                self.result.refused += 1
-                return False
-        *events, self._rest = self._rest.split(EVENT_END)
-        for event in events:
-            found = AS_OF.search(event)
-            if found is not None:
-                self.result.events += 1
-                self.result.late_ms.append(now_ms - int(found[2]))
-        return True
+def options() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.push.load", description=__doc__)
+    parser.add_argument("--url", default="http://127.0.0.1:6066")
+    parser.add_argument("--query", default="lengths=1s", help="of /v1/stream")
+    parser.add_argument("--clients", type=int, default=500)
+    parser.add_argument("--deaf", type=int, default=200, help="clients that never read")
+    parser.add_argument("--slow", type=int, default=50, help="requests that never end; 0: no siege")
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--skip-s", type=float, default=8.0, help="until all are connected")
+    parser.add_argument("--alone-s", type=float, default=60.0, help="watched before the crowd")
+    parser.add_argument("--processes", type=int, default=2, help="that the clients share")
+    chosen = parser.parse_args()
+    chosen.url = chosen.url.rstrip("/")
+    return chosen
 
 
-def follow(url: str, query: str, clients: int, deaf: int, seconds: float, skip_s: float) -> Result:
-    """Run the clients; events of the first `skip_s` are not counted: they are snapshots."""
-    host, port = urlsplit(url).hostname or "127.0.0.1", urlsplit(url).port or 6066
-    request = f"GET /v1/stream?{query} HTTP/1.0\r\nHost: {host}:{port}\r\n\r\n".encode()
-    result = Result()
-    deaf_ones = [_connect(host, port, request) for _ in range(deaf)]
-    selector = selectors.DefaultSelector()
-    for _ in range(clients):
-        plain = _connect(host, port, request)
-        plain.setblocking(False)
-        selector.register(plain, selectors.EVENT_READ, Reader(plain, result))
-    began = time.monotonic()
-    is_counted = False
-    while (elapsed := time.monotonic() - began) < skip_s + seconds and selector.get_map():
-        if not is_counted and elapsed >= skip_s:
-            is_counted = True
-            result.late_ms.clear()
-            result.events = result.bytes = 0
-        for key, _ in selector.select(0.1):
-            if not key.data.read():
-                result.ended += 1
-                selector.unregister(key.fileobj)
-                key.data.socket.close()
-    for key in list(selector.get_map().values()):
-        key.data.socket.close()
-    for plain in deaf_ones:
-        plain.close()
-    selector.close()
-    return result
+def worker_of(before: Scrape, after: Scrape) -> dict[str, Any]:
+    """Return what a worker did between two moments."""
+    return {
+        "cpu_share": round(rate(before, after, "process_cpu_seconds_total"), 3),
+        "messages_per_s": round(rate(before, after, "steelyard_feed_messages_total"), 1),
+        "windows_per_s": round(rate(before, after, "steelyard_windows_published_total"), 2),
+        "applied_p99_ms": quantile_s(before, after, LATENCY, 0.99, stage="applied") * 1e3,
+        "loop_lag_p99_ms": quantile_s(before, after, "steelyard_loop_lag_seconds", 0.99) * 1e3,
+    }
 
 
-def _connect(host: str, port: int, request: bytes) -> socket.socket:
-    plain = socket.create_connection((host, port), timeout=10)
-    plain.sendall(request)
-    time.sleep(CONNECT_PAUSE_S)  # a real crowd does not come in one millisecond
-    return plain
+def judged(figures: dict[str, Any]) -> dict[str, bool]:
+    """Return what is asked, and whether it was so."""
+    alone, crowded = figures["alone"], figures["crowded"]
+    asked = {
+        f"p99 of delivery < {LATE_P99_LIMIT_MS:.0f} ms": figures["late_ms"]["p99"]
+        < LATE_P99_LIMIT_MS,
+        f"memory + ≤ {GROWTH_LIMIT_MB:.0f} MB": figures["memory_grew_mb"] <= GROWTH_LIMIT_MB,
+        f"processing ≥ {PROCESSED_LEAST:.0%}": not figures["overflowed"]
+        and all(crowded[what] >= PROCESSED_LEAST * alone[what] for what in PROCESSED),
+        "no client was refused or dropped": not (figures["refused"] or figures["ended"]),
+    }
+    if "hostile" in figures:
+        hostile = figures["hostile"]
+        asked |= {
+            f"p99 of an ordinary answer < {ORDINARY_P99_LIMIT_MS:.0f} ms": hostile[
+                "ordinary_p99_ms"
+            ]
+            < ORDINARY_P99_LIMIT_MS,
+            "hostile requests: 4xx as problem+json, or closed": not hostile["wrong"],
+            "every ordinary answer is 200": not hostile["ordinary_failed"],
+        }
+    return asked
 
 
-def metric(url: str, name: str) -> float:
-    """Return a metric without labels."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-        for line in answer.read().decode().splitlines():
-            if line.startswith(name + " "):
-                return float(line.split()[1])
-    raise LookupError(f"{url}/metrics has no {name}")
+def hostile_of(harm: Harm) -> dict[str, Any]:
+    """Return what became of the siege."""
+    return {
+        "requests": harm.statuses.total(),
+        "statuses": dict(sorted(harm.statuses.items())),
+        "wrong": harm.wrong[:5],
+        "slow_ended": harm.dripping_ended,
+        "ordinary": len(harm.ordinary_ms),
+        "ordinary_p50_ms": round(harm.ordinary_quantile(0.5), 1),
+        "ordinary_p99_ms": round(harm.ordinary_quantile(0.99), 1),
+        "ordinary_failed": harm.ordinary_failed[:5],
+    }
 
 
-def main() -> None:
-    """Run, and print one JSON object."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--url", default="http://127.0.0.1:6066")
-    options.add_argument("--query", default="lengths=1s")
-    options.add_argument("--clients", type=int, default=500)
-    options.add_argument("--deaf", type=int, default=0)
-    options.add_argument("--seconds", type=float, default=60.0)
-    options.add_argument("--skip-s", type=float, default=5.0)
-    chosen = options.parse_args()
-    url = chosen.url.rstrip("/")
-    memory, cpu = "process_resident_memory_bytes", "process_cpu_seconds_total"
-    memory_before, cpu_before, began = metric(url, memory), metric(url, cpu), time.monotonic()
-    result = follow(url, chosen.query, chosen.clients, chosen.deaf, chosen.seconds, chosen.skip_s)
-    took_s = time.monotonic() - began
-    summary = {
+def late_of(result: Result) -> dict[str, float]:
+    """Return how late the events were."""
+    shares = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
+    return {name: round(result.quantile(share), 1) for name, share in shares}
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return all figures of one run."""
+    url = chosen.url
+    names = instruments(url)
+    load_before = os.getloadavg()[0]
+    first = scrape(url)
+    time.sleep(chosen.alone_s)
+    alone = scrape(url)
+    siege = Siege(url, f"/v1/imbalance/{names[0]}", chosen.slow)
+    sizes = (chosen.clients, chosen.deaf, chosen.seconds + SPARE_S, chosen.skip_s, chosen.processes)
+    with crowd(url, chosen.query, *sizes) as result, Sampler(url) as sampler:
+        time.sleep(chosen.skip_s)
+        began = scrape(url)
+        if chosen.slow:
+            with siege:
+                time.sleep(chosen.seconds)
+        else:
+            time.sleep(chosen.seconds)
+        ended = scrape(url)
+    time.sleep(SETTLE_S)
+    after = scrape(url)
+    memory_mb = first.value(MEMORY) / MB
+    figures: dict[str, Any] = {
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine(),
+        "python": platform.python_version(),
+        "aiohttp": version("aiohttp"),
+        "commit": commit(),
+        "load_before": round(load_before, 1),
+        "instruments": len(names),
         "clients": chosen.clients,
         "deaf": chosen.deaf,
+        "slow": chosen.slow,
+        "seconds": chosen.seconds,
         "query": chosen.query,
         "events": result.events,
-        "mb_per_s": round(result.bytes / chosen.seconds / 1e6, 1),
-        "late_ms": {
-            name: round(result.quantile(share), 1)
-            for name, share in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
-        },
+        "mb_per_s": round(result.bytes / (chosen.seconds + SPARE_S) / 1e6, 1),
+        "late_ms": late_of(result),
+        "pushed_p99_ms": quantile_s(began, ended, LATENCY, 0.99, stage="pushed") * 1e3,
         "ended": result.ended,
         "refused": result.refused,
-        "worker_cpu_share": round((metric(url, cpu) - cpu_before) / took_s, 3),
-        "worker_memory_mb": round(metric(url, memory) / 2**20, 1),
-        "worker_memory_grew_mb": round((metric(url, memory) - memory_before) / 2**20, 1),
+        "clients_cpu_share": round(result.cpu_share, 2),
+        "alone": worker_of(first, alone),
+        "crowded": worker_of(began, ended),
+        "overflowed": ended.value("steelyard_feed_overflowed_total")
+        - first.value("steelyard_feed_overflowed_total"),
+        "lag_records_most": sampler.most("steelyard_lag_records", topic="feed"),
+        "memory_mb": round(memory_mb, 1),
+        "memory_most_mb": round(sampler.most(MEMORY) / MB, 1),
+        "memory_grew_mb": round(sampler.most(MEMORY) / MB - memory_mb, 1),
+        "memory_after_mb": round(after.value(MEMORY) / MB, 1),
+        "streams_most": sampler.most("steelyard_push_clients"),
     }
-    print(json.dumps(summary))
+    if chosen.slow:
+        figures["hostile"] = hostile_of(siege.harm)
+    return figures | {"asked": judged(figures)}
+
+
+def instruments(url: str) -> list[str]:
+    """Return the names of what the worker knows."""
+    with urllib.request.urlopen(f"{url}/v1/instruments", timeout=10) as answer:
+        return [row["instrument"] for row in json.load(answer)["data"]]
+
+
+def main() -> int:
+    """Run, say how it was, keep the figures."""
+    figures = measure(options())
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    with FIGURES.open("a") as file:
+        file.write(json.dumps(figures) + "\n")
+    print(json.dumps(figures, indent=1))
+    return int(not all(figures["asked"].values()))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,7 +8,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from app.views.site import Limits
 from tests.push.conftest import BTC, ETH
-from tests.push.load import follow
+from tests.push.crowd import Result, crowd
 from tests.push.reading import Events
 from tests.views.recorded import RecordedServing, served_with_hub
 
@@ -77,15 +77,22 @@ async def test_a_crowd_gets_the_last_and_shares_the_bytes(busy: RecordedServing)
 
 
 async def test_the_load_script_measures(busy: RecordedServing) -> None:
-    async with served_with_hub(busy) as (url, _):
-        running = asyncio.create_task(asyncio.to_thread(follow, url, "", 10, 2, 1.5, 0.2))
-        number = 0
+    def measured(url: str) -> Result:
+        with crowd(url, "", clients=10, deaf=2, seconds=1.5, skip_s=0.2, processes=2) as result:
+            pass
+        return result
+
+    async with served_with_hub(busy) as (url, hub):
+        running = asyncio.create_task(asyncio.to_thread(measured, url))
+        most = 0
         while not running.done():
-            number += 1
+            most = max(most, len(hub.clients))
             busy.clock_ms += 1
             busy.changing[ETH].published_ms += 1
             await asyncio.sleep(0.05)
         result = await running
+    assert most == 12
     assert result.events >= 10
     assert result.ended == result.refused == 0
     assert len(result.late_ms) == result.events
+    assert 0 < result.cpu_share < 1

@@ -228,3 +228,20 @@ async def test_a_slow_client_misses_what_is_between_and_gets_the_last(
     assert seen[-1] == rounds[-1]
     assert seen == sorted(set(seen))
     assert len(seen) < len(rounds), "nothing was missed: the client was not slow"
+
+
+async def test_a_state_that_is_written_anew_is_not_measured_as_late(
+    http: ClientSession, site: Site
+) -> None:
+    told: list[float] = []
+    site.hub._measure = told.append
+    async with http.get(f"{site.url}/v1/stream") as answer:
+        events = Events(answer)
+        await events.next("states")
+        change(site, ETH, 1.0)  # as at a window's end: nothing was heard
+        await events.next(lambda event: "states" in event and names(event) == [ETH])
+        assert told == []
+        site.serving.changing[ETH].received_ms = site.serving.clock_ms - 40
+        change(site, ETH, 2.0)
+        await events.next(lambda event: "states" in event and names(event) == [ETH])
+    assert told == [0.04]

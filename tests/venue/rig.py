@@ -64,6 +64,8 @@ class Rig(MemoryFeed):
             self.refused_by.update(reason for _, reason, _ in outcome.refused)
             if outcome.needs_resync:
                 self.ingest.resync(name, processor.session)
+            elif outcome.is_of_ended:
+                self.ingest.resync(name, frame.session, is_ended=True)
             said = self.statuses.setdefault(name, [])
             if said[-1:] != [processor.status]:
                 said.append(processor.status)

@@ -97,12 +97,12 @@ async def test_a_delisted_instrument_is_retired_and_its_windows_end() -> None:
 async def test_maintenance_is_told_to_every_instrument_and_its_repetitions_are_dropped() -> None:
     async with rig(ingest={"kinds": ALL}, **LIVELY) as bench:
         await bench.ready(bench.is_live)
-        bench.venue.venue.lock(True)
+        bench.venue.venue.platform.lock(True)
         names = [market.instrument.name for market in bench.markets]
         await bench.ready(
             lambda: all(told(bench, name).platform == "maintenance" for name in names)
         )
-        bench.venue.venue.lock(False)
+        bench.venue.venue.platform.lock(False)
         await bench.ready(lambda: all(told(bench, name).maintenance is False for name in names))
         said = [each for each in bench.items(BTC, Notification) if b"maintenance" in each.message]
         assert len(said) == 2

@@ -126,15 +126,10 @@ class RecordedServing:
         )
 
     def windows(
-        self,
-        instrument: str,
-        length_ms: int,
-        from_ms: int,
-        to_ms: int,
-        limit: int,
-        hop_ms: int | None = None,
+        self, instrument: str, span: Span, from_ms: int, to_ms: int, limit: int
     ) -> list[bytes]:
-        windows = self.closed.get((instrument, length_ms, hop_ms), [])
+        hop_ms = span.hop_ms if span.is_hopping else None
+        windows = self.closed.get((instrument, span.length_ms, hop_ms), [])
         return [window for start, window in windows if from_ms <= start < to_ms][-limit:]
 
     def readiness(self) -> Readiness:

@@ -1,0 +1,94 @@
+"""A worker's own figures, read from /metrics: now, and the difference of two moments."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from math import inf
+
+SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$")
+LABEL = re.compile(r'(\w+)="([^"]*)"')
+TIMEOUT_S = 10.0
+MEMORY = "process_resident_memory_bytes"
+
+Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass
+class Scrape:
+    """All samples of one moment."""
+
+    at: float
+    values: dict[Key, float]
+
+    def value(self, name: str, **labels: str) -> float:
+        """Return a sample; raise LookupError if there is none."""
+        try:
+            return self.values[name, tuple(sorted(labels.items()))]
+        except KeyError:
+            raise LookupError(f"/metrics has no {name}{labels or ''}") from None
+
+    def total(self, name: str) -> float:
+        """Return the sum of a metric over its labels."""
+        return sum(value for (each, _), value in self.values.items() if each == name)
+
+
+def scrape(url: str) -> Scrape:
+    """Ask a worker."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=TIMEOUT_S) as answer:
+        text = answer.read().decode()
+    values = {}
+    for line in text.splitlines():
+        found = SAMPLE.match(line)
+        if found is not None:
+            values[found[1], tuple(sorted(LABEL.findall(found[2] or "")))] = float(found[3])
+    return Scrape(time.monotonic(), values)
+
+
+def rate(before: Scrape, after: Scrape, name: str) -> float:
+    """Return by how much a counter grew per second, over all its labels."""
+    return (after.total(name) - before.total(name)) / (after.at - before.at)
+
+
+def quantile_s(before: Scrape, after: Scrape, name: str, share: float, **labels: str) -> float:
+    """Return a quantile of what a histogram has counted meanwhile: the upper end of its bucket."""
+    wanted = set(labels.items())
+    counts: dict[float, float] = {}
+    for (each, found), value in after.values.items():
+        if each == f"{name}_bucket" and wanted <= set(found):
+            bound = float(dict(found)["le"])
+            counts[bound] = counts.get(bound, 0.0) + value - before.values.get((each, found), 0.0)
+    whole = counts.get(inf, 0.0)
+    return min((bound for bound, count in counts.items() if count >= share * whole), default=inf)
+
+
+@dataclass
+class Sampler:
+    """Asks a worker once a second, in a thread."""
+
+    url: str
+    every_s: float = 1.0
+    samples: list[Scrape] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Sampler:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self.samples.append(scrape(self.url))
+            if self._stopped.wait(self.every_s):
+                return
+
+    def most(self, name: str, **labels: str) -> float:
+        """Return the greatest value of a gauge."""
+        return max(each.value(name, **labels) for each in self.samples)
