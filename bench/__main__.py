@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from subprocess import CalledProcessError
 from typing import Any, Final
 
 from app.errors import UserError
 from app.kafka.errors import EmbeddedKafkaError
 from app.recording import BadRecording
-from bench import domain, growth, live, replay, restart
+from bench import domain, growth, live, memory, replay, restart
 from bench.machine import load, machine
 from bench.peers import run as peers
 from bench.pipeline import WORK, Broker
@@ -37,6 +38,9 @@ ON_KAFKA: Final[dict[str, Callable[..., list[dict[str, Any]]]]] = {
     "restart": restart.run,
 }
 PARTS: Final = (*ALONE, *ON_KAFKA)
+MAX_MINUTES: Final = 24 * 60.0
+LONG: Final = "memory"
+"""Measured only when it is asked for: it takes minutes, or an hour."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # of topics that are just being made
     try:
         with _alone():
-            _measure(options.part or PARTS, quick=options.quick)
-    except (UserError, BadRecording, EmbeddedKafkaError) as error:
+            _measure(options.part or PARTS, quick=options.quick, minutes=options.minutes)
+    except (UserError, BadRecording, EmbeddedKafkaError, CalledProcessError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except (AssertionError, TimeoutError) as error:  # of the processes that are measured
@@ -68,16 +72,17 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _measure(parts: Sequence[str], *, quick: bool) -> None:
+def _measure(parts: Sequence[str], *, quick: bool, minutes: float | None) -> None:
     shutil.rmtree(WORK / "runs", ignore_errors=True)
     for part in parts:
         if part in ALONE:
             _keep(part, partial(ALONE[part], quick=quick), quick=quick)
-    on_kafka = [part for part in parts if part in ON_KAFKA]
+    measures = ON_KAFKA | {LONG: partial(memory.run, minutes=minutes)}
+    on_kafka = [part for part in parts if part in measures]
     if on_kafka:
         with Broker() as broker:
             for part in on_kafka:
-                _keep(part, partial(ON_KAFKA[part], broker, quick=quick), quick=quick)
+                _keep(part, partial(measures[part], broker, quick=quick), quick=quick)
     print("`python -m bench.render` writes docs/performance.md from these.", file=sys.stderr)
 
 
@@ -104,9 +109,22 @@ def _keep(part: str, measure: Callable[[], list[dict[str, Any]]], *, quick: bool
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("part", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)}; all")
+    parser.add_argument(
+        "part",
+        nargs="*",
+        choices=[*PARTS, LONG, []],
+        help=f"of {', '.join(PARTS)}; all. {LONG}, only when it is named",
+    )
+    parser.add_argument("--minutes", type=_minutes, help=f"how long {LONG} takes")
     parser.add_argument("--quick", action="store_true", help="whether it works; no figures to keep")
     return parser
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= MAX_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {MAX_MINUTES:g}")
+    return minutes
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from app.kafka.processes import die_with_parent
 from bench.pipeline import WORK
 
 FOLDER: Final = WORK / "environments"
@@ -28,11 +29,16 @@ def environment(requirements: Path) -> Path:
     done = place / "installed"
     if not done.exists():
         print(f"bench: installing {', '.join(wanted)} into {place}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(place)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "-r", str(requirements)], check=True)
+        run(sys.executable, "-m", "venv", "--clear", str(place))
+        options = ("--quiet", "--disable-pip-version-check", "-r", str(requirements))
+        run(str(python), "-m", "pip", "install", *options)
         done.touch()
     return python
+
+
+def run(*command: str, folder: Path | None = None) -> None:
+    """Run a command to its end, or to the end of the bench; raise if it fails."""
+    subprocess.run(command, check=True, cwd=folder, preexec_fn=die_with_parent())
 
 
 def required(requirements: Path) -> list[str]:

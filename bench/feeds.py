@@ -28,6 +28,11 @@ BESIDE: Final = ROOT.parent / "shared" / "data" / "coinm-ethusd-as-deribit.jsonl
 """Where the whole recording lies beside a checkout of the project; see BENCH_RECORDING."""
 RECORDED_NAME: Final = b"ETH-PERPETUAL"
 
+INSTRUMENTS: Final = 131
+"""Perpetuals that Deribit had open when its feed was measured."""
+COPIES: Final = 8
+"""Instruments that each have the whole recording: one in each partition."""
+
 START_MS: Final = 1_700_000_000_000
 NOTIFICATIONS_PER_S: Final = 10
 """Of one instrument: what a channel of 100 ms carries at most."""

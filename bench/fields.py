@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
+from app import WHAT_RUNS
+from app.compiled import RUNS_COMPILED, SWITCH
 from app.recording import read_recording
+from bench.machine import in_words
 from deribit.messages import decode
 from orderbook.events import Change, Ticker, Trade
 from orderbook.instrument import Instrument
@@ -35,6 +38,8 @@ Event = Change | Ticker | list[Trade]
 
 def main(recording: Path) -> None:
     """Print a table."""
+    if WHAT_RUNS == RUNS_COMPILED:
+        sys.exit(f"bench.fields puts nothing in place of code: run it with {SWITCH}=0")
     events = list(with_tickers(recording))
     changes = sum(type(event) is Change for event in events)
     books = [event for event in events if type(event) is Change]
@@ -60,6 +65,7 @@ def main(recording: Path) -> None:
         "trades": len(events) - len(without_trades),
         "context": len(events) - len(without_tickers),
     }
+    print(in_words())
     print(
         f"{changes} changes, {counts['trades']} trade notifications, {counts['context']} tickers\n"
     )
@@ -88,11 +94,9 @@ def with_tickers(recording: Path) -> Iterator[Event]:
 
 
 Patch = tuple[str, Any]
-_NO_TERMS: Final[list[int]] = [0] * 4
 _STATE: Final[list[Patch]] = [
-    ("orderbook.timeline.time_terms", lambda state: []),
-    ("orderbook.pane.Pane.add_time", lambda self, terms, duration_ms: None),
-    ("orderbook.instrument.Instrument._event_terms", lambda self, fronts: _NO_TERMS),
+    ("orderbook.meter.Meter.observe", lambda self, bids, asks, now_ms: None),
+    ("orderbook.meter.Meter.flush", lambda self, pane, now_ms: None),
 ]
 _BANDS: Final[list[Patch]] = [("orderbook.bands.Bands.centre", lambda self, *where: None)]
 """A band that is never centred ends nowhere, so no level is ever added to it."""

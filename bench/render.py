@@ -6,17 +6,17 @@ Each part is rendered as it was last measured; what was measured with --quick is
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
-from bench.environments import environment
+from bench.environments import environment, run
 from bench.feeds import ROOT
 from bench.pipeline import WORK
 from bench.tables import domain as domain_table
 from bench.tables import growth, live, restart, throughput
 from bench.targets import targets
+from bench.texts import DOMAIN, GROWTH, HEAD, LIVE, PEERS, REPLAY, RESTART
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 PLOT: Final = ROOT / "docs" / "performance.png"
@@ -46,11 +46,15 @@ def read(folder: Path) -> Reports:
 
 def page(reports: Reports) -> str:
     """Return docs/performance.md."""
-    sections = [HEAD, "![Replay, latency and growth](performance.png)\n"]
+    sections = [
+        HEAD,
+        "![Throughput of each contestant, latency and growth of Steelyard](performance.png)\n",
+    ]
     sections.append(f"## Against the targets\n\n{targets(reports)}\n")
     contest = contestants(reports)
     if contest:
-        sections.append(f"## Replay through Kafka\n\n{REPLAY}\n\n{throughput(contest)}\n")
+        table = throughput(contest)
+        sections.append(f"## Replay through Kafka\n\n{REPLAY}\n\n{table}\n\n{PEERS}\n")
     for part, title, text, table in (
         ("live", "Live", LIVE, live),
         ("restart", "Restart, changelog, memory", RESTART, restart),
@@ -86,7 +90,7 @@ def draw(reports: Reports, target: Path) -> None:
     figures = WORK / "plot.figures"
     figures.write_text(json.dumps(chosen))
     python = environment(PLOTTER / "requirements.txt")
-    subprocess.run([str(python), str(PLOTTER / "main.py"), str(figures), str(target)], check=True)
+    run(str(python), str(PLOTTER / "main.py"), str(figures), str(target))
 
 
 def _machines(reports: Reports) -> str:
@@ -98,7 +102,8 @@ def _machines(reports: Reports) -> str:
         lines.append(
             f"- **{part}**: {report['began']}, commit {where['commit']}, {where['cores']} cores of "
             f"{where['cpu']}, {where['memory_gb']} GB, {where['system']}, Python "
-            f"{where['python']}; {packages}. Load average before each measurement: "
+            f"{where['python']}, the hot path {where['hot_path']}, Kafka {where['kafka']}; "
+            f"{packages}. Load average before each measurement: "
             f"{min(loads, default=0)} to {max(loads, default=0)}."
         )
         if "peers" in report:
@@ -106,36 +111,6 @@ def _machines(reports: Reports) -> str:
             lines.append(f"  Peers: {versions}.")
     return "\n".join(lines)
 
-
-HEAD: Final = """\
-# Performance
-
-Written by `python -m bench.render` from what `make bench` measured; not edited by hand. Figures
-of one machine are worth little elsewhere; ratios, measured side by side in one run, are worth more.
-"""
-REPLAY: Final = """\
-Everybody reads the same notifications from the same broker and publishes the windows of one second:
-observations, imbalance of 1, 5 and 10 levels, order flow imbalance of the best level. The column
-"windows" says whether they agree with those of `compute`. The peers do no more than that. Steelyard
-computes all its fields, and windows of 1 s, 10 s and 1 min; its time ends with the commit that
-follows the checkpoint of everything. It reads frames, as its ingest writes them; the peers read a
-record a notification, which is how each of them is used. Peers with the book in memory lose it at a
-restart, and nothing of theirs is exact afterwards. Each peer is given as much of the log as it can
-do in about half a minute; rates are from the first windows published to the last."""
-LIVE: Final = """\
-The simulated exchange, one worker, 131 instruments. A window can close when the first notification
-past its end and the grace of 250 ms comes: "socket → window" is from the receipt of that
-notification to the record in a consumer's hands, "socket → push" to the event of `/v1/stream`.
-"beyond the end" is the record's time minus the window's end: the grace and the wait for that
-notification are in it. Commits come once a second: the lag is at least half a second of frames."""
-RESTART: Final = """\
-The exchange goes on all the while; the time is from the start of the new process until every
-instrument is served as live. After a kill, Kafka waits 10 s for the dead worker before it gives its
-partitions away. Bytes are those on the broker's disk, compressed."""
-GROWTH: Final = "Domain only, processor time of one core, notifications of 1 to 3 levels."
-DOMAIN: Final = """\
-Processor time of one core; each line includes the ones before it, so that "of it new" is the cost
-of a group of fields."""
 
 if __name__ == "__main__":
     sys.exit(main())

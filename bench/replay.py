@@ -7,7 +7,7 @@ import json
 from typing import Any, Final
 
 from bench.agreement import Truth, compare, truth
-from bench.feeds import Log, generated, instrument_names, recording
+from bench.feeds import COPIES, INSTRUMENTS, Log, generated, instrument_names, recording
 from bench.machine import cpu_s, load, resident_mb
 from bench.pipeline import Broker, Output, Reader, committed, follow, topic_bytes, write_frames
 from tests.harness.pipeline import Pipeline
@@ -16,10 +16,7 @@ from tests.harness.processes import ProcessEnded
 TIMEOUT_S: Final = 900.0
 GENERATED: Final = 300_000
 QUICK_GENERATED: Final = 6_000
-COPIES: Final = 8
-"""Instruments that each have the whole recording: one in each partition."""
 QUICK_LINES: Final = 1_000
-INSTRUMENTS: Final = 131
 WORKERS: Final = (1, 2)
 
 

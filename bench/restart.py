@@ -12,14 +12,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from bench.live import MemoryWatch, wait_live
+from bench.feeds import INSTRUMENTS
+from bench.live import QUICK_INSTRUMENTS, MemoryWatch, wait_live
 from bench.machine import load
 from bench.pipeline import Broker
 from bench.replay import changelog_sizes
 from tests.harness.pipeline import Pipeline, Worker
 
-INSTRUMENTS: Final = 131
-QUICK_INSTRUMENTS: Final = 14
 RATE: Final = 400
 """The measured peak of all of Deribit's perpetuals at 100 ms."""
 WARM_S: Final = 60.0

@@ -50,7 +50,16 @@ def throughput(results: Sequence[Result]) -> str:
         if result["who"] == "Steelyard" and result["workers"] == 1
     }
     return markdown(
-        ("who", "how", "log", "book notifications/s", "level changes/s", "Steelyard is", "windows"),
+        (
+            "who",
+            "how",
+            "log",
+            "book notifications/s",
+            "level changes/s",
+            "Steelyard, 1 worker, is",
+            "CPU µs a notification",
+            "windows",
+        ),
         (
             (
                 result["who"],
@@ -59,6 +68,7 @@ def throughput(results: Sequence[Result]) -> str:
                 number(result["changes_per_s"] or None),
                 number(result["levels_per_s"] or None),
                 _ratio(own.get(result["log"]), result),
+                _cpu_us(result),
                 _agreement(result["agreement"]),
             )
             for result in results
@@ -112,6 +122,25 @@ def restart(results: Sequence[Result]) -> str:
     return markdown(("what", "instruments", "notifications/s", "figure"), rows)
 
 
+def memory(results: Sequence[Result]) -> str:
+    """What a worker holds at the beginning, at most, and in the end."""
+    return markdown(
+        ("notifications/s", "instruments", "minutes", "MB first / most / last", "MB more an hour"),
+        (
+            (
+                number(result["rate"]),
+                number(result["instruments"]),
+                result["minutes"],
+                " / ".join(f"{figure:.0f}" for figure in (held[0], max(held), held[-1]))
+                if (held := result["resident_mb"])
+                else None,
+                result["mb_an_hour"],
+            )
+            for result in results
+        ),
+    )
+
+
 TABLES = {
     "domain": domain,
     "growth": growth,
@@ -119,6 +148,7 @@ TABLES = {
     "peers": throughput,
     "live": live,
     "restart": restart,
+    "memory": memory,
 }
 
 
@@ -138,7 +168,13 @@ def _ratio(own: float | None, result: Result) -> str | None:
     if own is None or not result["changes_per_s"]:
         return None
     ratio = own / result["changes_per_s"]
-    return f"{ratio:,.1f}×" if ratio < 10 else f"{ratio:,.0f}×"
+    return f"{ratio:.2g}× as fast" if ratio < 10 else f"{ratio:,.0f}× as fast"
+
+
+def _cpu_us(result: Result) -> str | None:
+    """Of all its processes, starts included."""
+    cpu_s = result.get("cpu_s")
+    return None if cpu_s is None else number(1e6 * cpu_s / result["changes"])
 
 
 def _agreement(agreement: Result | None) -> str:

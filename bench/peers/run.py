@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import uuid
 from dataclasses import dataclass
@@ -19,7 +18,10 @@ from typing import Any, Final
 
 from bench.agreement import compare, truth
 from bench.environments import environment, required
+from bench.environments import run as run_command
 from bench.feeds import (
+    COPIES,
+    INSTRUMENTS,
     Log,
     book_messages,
     closing_messages,
@@ -28,6 +30,7 @@ from bench.feeds import (
     recording,
 )
 from bench.machine import cpu_s, load, resident_mb
+from bench.peers import java
 from bench.pipeline import (
     PARTITIONS,
     WORK,
@@ -42,8 +45,6 @@ from tests.harness.processes import Child, ProcessEnded
 
 HERE: Final = Path(__file__).parent
 TIMEOUT_S: Final = 600.0
-INSTRUMENTS: Final = 131
-COPIES: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,36 @@ class Peer:
     generated: int
     lines: int
     """Of the recording, for each of its copies."""
+    guarantee: str = "at_least_once"
+    """After a restart; only Kafka Streams has a choice."""
 
-    def environment(self) -> Path:
-        """Return the Python of the peer, installed if need be."""
-        return environment(HERE / self.folder / "requirements.txt")
+    @property
+    def place(self) -> Path:
+        """The folder of its program."""
+        return HERE / self.folder
+
+    @property
+    def version(self) -> str:
+        """What its environment pins."""
+        if self.command == JAVA:
+            return java.versions(self.place)
+        return ", ".join(required(self.place / "requirements.txt")) or "the project's own"
+
+    def installed(self) -> list[str]:
+        """Return its command, after installing or compiling what it needs."""
+        if self.command == JAVA:
+            return java.command(self.place, *JAVA)
+        return [str(environment(self.place / "requirements.txt")), *self.command]
 
 
 FAUST: Final = ("-m", "faust", "-A", "main", "worker", "-l", "info", "--without-web")
-QUIX: Final = ("main.py",)
+QUIX: Final = (str(HERE / "quix_streams" / "main.py"),)
 BYTEWAX: Final = ("-m", "bytewax.run", "main:flow")
+JAVA: Final = ("Imbalance",)
 DURABLE: Final = "book in its durable state"
+DURABLE_ONCE: Final = f"{DURABLE}, exactly once"
 MEMORY: Final = "book in memory only"
+ONCE: Final = "exactly_once_v2"
 PEERS: Final = (
     Peer("naive Faust", "faust_naive", DURABLE, "table", FAUST, 5_000, 250),
     Peer("naive Faust", "faust_naive", MEMORY, "memory", FAUST, 20_000, 4_000),
@@ -76,6 +96,9 @@ PEERS: Final = (
     Peer("Quix Streams", "quix_streams", MEMORY, "memory", QUIX, 100_000, 20_000),
     Peer("Bytewax", "bytewax_flow", DURABLE, "table", BYTEWAX, 200_000, 40_000),
     Peer("Bytewax", "bytewax_flow", MEMORY, "memory", BYTEWAX, 300_000, 80_000),
+    Peer("Kafka Streams", "kafka_streams", DURABLE_ONCE, "table", JAVA, 300_000, 40_000, ONCE),
+    Peer("Kafka Streams", "kafka_streams", DURABLE, "table", JAVA, 300_000, 40_000),
+    Peer("Kafka Streams", "kafka_streams", MEMORY, "memory", JAVA, 600_000, 80_000),
 )
 QUICK_DIVISOR: Final = 10
 
@@ -84,25 +107,29 @@ def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
     """Measure every peer on both logs."""
     divisor = QUICK_DIVISOR if quick else 1
     results = []
+    for peer in PEERS:  # what cannot be installed is known before minutes are spent on others
+        peer.installed()
     for peer in PEERS:
         for log in (
             generated(max(2_000, peer.generated // divisor), instrument_names(INSTRUMENTS)),
             recording(instrument_names(COPIES), limit=max(250, peer.lines // divisor)),
         ):
+            before = load()
             try:
-                results.append(measure(broker, peer, log))
+                results.append(measure(broker, peer, log) | {"load_before": before})
             except (TimeoutError, ProcessEnded) as error:
                 # What the others have taken minutes for is not thrown away.
-                results.append(_failed(peer, log, error))
+                results.append(_failed(peer, log, error, before))
             print(f"  {summary(results[-1])}", file=sys.stderr)
     return results
 
 
-def _failed(peer: Peer, log: Log, error: Exception) -> dict[str, Any]:
+def _failed(peer: Peer, log: Log, error: Exception, before: float) -> dict[str, Any]:
     return {
         "who": peer.name,
         "variant": peer.variant,
         "log": log.name,
+        "load_before": before,
         "changes_per_s": 0,
         "levels_per_s": 0,
         "agreement": None,
@@ -121,7 +148,6 @@ def summary(result: dict[str, Any]) -> str:
 
 def measure(broker: Broker, peer: Peer, log: Log) -> dict[str, Any]:
     """Return what a peer needs for a log, and whether its windows are right."""
-    before = load()
     expected = truth(log)
     unique = f"{peer.folder}-{uuid.uuid4().hex[:8]}"
     folder = WORK / "runs" / unique
@@ -157,7 +183,6 @@ def measure(broker: Broker, peer: Peer, log: Log) -> dict[str, Any]:
         "who": peer.name,
         "variant": peer.variant,
         "log": log.name,
-        "load_before": before,
         "changes": log.changes,
         "levels": log.levels,
         "seconds": round(seconds, 2),
@@ -172,14 +197,9 @@ def measure(broker: Broker, peer: Peer, log: Log) -> dict[str, Any]:
 
 
 def _start(peer: Peer, broker: Broker, folder: Path, unique: str) -> Child:
-    python = peer.environment()
-    command = [str(python), *peer.command]
-    if peer.folder == "quix_streams":
-        command[1] = str(HERE / "quix_streams" / "main.py")
+    command = peer.installed()
     if peer.folder == "bytewax_flow" and peer.state == "table":
-        subprocess.run(
-            [str(python), "-m", "bytewax.recovery", str(folder), "1"], check=True, cwd=folder
-        )
+        run_command(command[0], "-m", "bytewax.recovery", str(folder), "1", folder=folder)
         command += ["-r", str(folder), "-s", "10", "-b", "0"]
     env = {
         "PEER_KAFKA": broker.bootstrap,
@@ -189,16 +209,12 @@ def _start(peer: Peer, broker: Broker, folder: Path, unique: str) -> Child:
         "PEER_PARTITIONS": str(PARTITIONS),
         "PEER_DIR": str(folder),
         "PEER_STATE": peer.state,
-        "PYTHONPATH": f"{HERE}{os.pathsep}{HERE / peer.folder}",
+        "PEER_GUARANTEE": peer.guarantee,
+        "PYTHONPATH": f"{HERE}{os.pathsep}{peer.place}",
     }
     return Child(peer.name, command, env, folder / "log").start()
 
 
 def versions() -> dict[str, str]:
     """Return what the peers' environments pin."""
-    names = {peer.folder: peer.name for peer in PEERS}
-    return {
-        names[folder]: ", ".join(required(HERE / folder / "requirements.txt"))
-        or "the project's own"
-        for folder in names
-    }
+    return {peer.name: peer.version for peer in PEERS}

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from app.kafka.jars import KAFKA_VERSION, read_lock
 from bench import __main__ as command
+from bench import texts
 from bench.latency import Seen, latencies, percentiles
+from bench.peers import java
+from bench.peers.run import PEERS
 from bench.pipeline import Output
 from bench.render import page, read
 from bench.replay import is_counted
 from bench.tables import live, throughput
+from bench.targets import targets
 from models.frame import FRAME_VERSION, Frame, Notification, encode_frame
 from models.window import encode_window
 
@@ -124,6 +129,8 @@ def test_page_says_which_targets_are_reached_and_where() -> None:
         "memory_gb": 24.0,
         "system": "Linux",
         "python": "3.11",
+        "hot_path": "compiled",
+        "kafka": "4.3.0",
         "packages": {"aiokafka": "0.14.0"},
     }
     report = {"part": "replay", "began": "today", "machine": machine}
@@ -141,7 +148,37 @@ def test_page_says_which_targets_are_reached_and_where() -> None:
     ):
         assert line in text
     assert "2 cores of a processor" in text
+    assert "the hot path compiled, Kafka 4.3.0" in text
     assert "bytewax==0.21.1" in text
+
+
+def test_a_target_that_was_not_measured_to_the_end_is_not_reached() -> None:
+    failed = {**result("Bytewax", 0), "agreement": None, "failed": "it ended"}
+    late = {"rate": 2_000, "failed": "too much"}
+    reports = {
+        "replay": {"results": RESULTS[:1]},
+        "peers": {"results": [failed]},
+        "live": {"results": [late]},
+    }
+    text = targets(reports)
+    assert "| Bytewax, v, generated | ≥ 1× | it did not finish | – |" in text
+    assert "| live, 2,000/s | live at all | not in time | no |" in text
+
+
+def test_processor_time_is_a_notifications() -> None:
+    (line,) = throughput([{**RESULTS[0], "cpu_s": 2.5, "changes": 10_000}]).splitlines()[2:]
+    assert "| 250 |" in line
+
+
+def test_the_page_says_what_a_crash_leaves_of_every_peer() -> None:
+    for peer in PEERS:
+        assert f"| {peer.name}, durable" in texts.PEERS
+
+
+def test_kafka_streams_is_of_the_brokers_version() -> None:
+    assert f"kafka-streams {KAFKA_VERSION}, " in java.versions(java.STREAMS)
+    artifacts = {jar.artifact for jar in read_lock((java.STREAMS / "jars.lock").read_text())}
+    assert artifacts >= {java.COMPILER, *java.SHOWN}
 
 
 def test_what_failed_is_in_the_tables_and_is_no_figure() -> None:

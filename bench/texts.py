@@ -1,0 +1,70 @@
+"""What docs/performance.md says around its figures."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from app.worker import SESSION_TIMEOUT_S
+
+HEAD: Final = """\
+# Performance
+
+Written by `python -m bench.render` from what `make bench` measured; not edited by hand. Figures of
+one machine are worth little elsewhere; ratios, measured one after the other on the same machine,
+are worth more. To repeat them, on a machine that does nothing else:
+
+```sh
+make bench                              # everything; figures to var/bench/*.json
+make bench ARGS="replay peers"          # parts: domain growth replay peers live restart
+make bench ARGS="--quick"               # whether it works; its figures are not rendered
+.venv/bin/python -m bench.render        # this page and its plot
+BENCH_RECORDING=my.jsonl.gz make bench  # another recording than the one beside the project
+```
+"""
+REPLAY: Final = """\
+Everybody reads the same notifications from the same broker and publishes the windows of one second:
+observations, imbalance of 1, 5 and 10 levels, order flow imbalance of the best level. The column
+"windows" says whether they agree with those of `compute`. The peers do no more than that. Steelyard
+computes all its fields, and windows of 1 s, 10 s and 1 min; its time ends with the commit that
+follows the checkpoint of everything. It reads frames, as its ingest writes them; the peers read a
+record a notification, which is how each of them is used. Each peer is given as much of the log as
+it can do in about half a minute; rates are from the first windows published to the last, so that
+starts do not count. Processor time is that of the whole process, its start included, which weighs
+most on who is given least. Kafka Streams has one stream thread, and those of the JVM beside it,
+which compiles while it runs: that counts."""
+PEERS: Final = """\
+What each of them keeps, and what a crash leaves of it:
+
+| who | where the book is | how often it is kept | after a crash |
+| --- | --- | --- | --- |
+| Steelyard | one record with position and open windows, in RocksDB and changelog | checkpoint \
+and commit, once a second | the same windows, byte for byte; some are published again |
+| naive Faust, durable | table: RocksDB and changelog, the whole book for each notification | \
+each notification; offsets apart | notifications may be counted twice or be lost |
+| Quix Streams, durable | state: RocksDB and changelog, the whole book | checkpoint, every 5 s | \
+at least once: notifications since the checkpoint may be counted twice |
+| Bytewax, durable | its memory, and a snapshot in SQLite on this disk | every 10 s | goes on from \
+the snapshot and publishes again; without the disk, from nothing |
+| Kafka Streams, durable, exactly once | store with cache: RocksDB and changelog, with offsets and \
+output in one transaction | once a second | state and output as if nothing had happened |
+| Kafka Streams, durable | the same without transactions (`at_least_once`) | once a second | \
+notifications since the commit may be counted twice |
+| all in memory only | the process; only the window is kept | – | the book is lost: wrong until \
+each instrument has a new snapshot |"""
+LIVE: Final = """\
+The simulated exchange, one worker, 131 instruments. A window can close when the first notification
+past its end and the grace of 250 ms comes: "socket → window" is from the receipt of that
+notification to the record in a consumer's hands, "socket → push" to the event of `/v1/stream`.
+"beyond the end" is the record's time minus the window's end: the grace and the wait for that
+notification are in it. Commits come once a second: the lag is at least half a second of frames.
+Percentages are of one core; exchange, broker and consumers share the machine with the worker."""
+RESTART: Final = f"""\
+The exchange goes on all the while; the time is from the start of the new process until every
+instrument is served as live. After a kill, Kafka waits {SESSION_TIMEOUT_S:g} s for the dead worker
+before it gives its partitions away. Bytes are those on the broker's disk, compressed."""
+GROWTH: Final = """\
+Domain only, processor time of one core, notifications of 1 to 3 levels, snapshots left out. The
+best of three rounds: whatever else runs on the machine only ever adds."""
+DOMAIN: Final = """\
+Processor time of one core, the best of three rounds; each line includes the ones before it, so that
+"of it new" is the cost of a group of fields."""
