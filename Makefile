@@ -5,27 +5,40 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
 RUNTIME := .venv/.runtime-installed
 TOOLS := .venv/.tools-installed
+COMPILED := .venv/.compiled
+HOT_PATH := $(wildcard orderbook/*.py deribit/*.py models/*.py) app/compile.py app/compiled.py \
+	$(addprefix app/,audit.py processor.py rules.py silence.py told.py)
+# What is tested once more as pure Python where the set-up has compiled it, within half a minute.
+PURE_TESTS := tests/orderbook/test_side.py tests/orderbook/test_oracles.py tests/orderbook/test_hopping.py \
+	tests/orderbook/test_trades.py tests/orderbook/test_units.py tests/deribit/test_messages.py \
+	tests/deribit/test_messages_statements.py \
+	tests/processor/test_processor.py tests/processor/test_differential.py tests/processor/test_audit.py \
+	tests/fuzz tests/verify/test_checker.py
 CHECKED := app agents models orderbook deribit exchange
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live worker test check lock clean chaos chaos-quick chaos-long soak fuzz bench
+.PHONY: help setup demo live worker test test-pure check lock clean chaos chaos-quick chaos-long soak fuzz bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(RUNTIME) ## install the locked dependencies into .venv
+setup: $(COMPILED) ## install the locked dependencies into .venv
 
-demo: $(RUNTIME) ## run everything here with a simulated exchange; ARGS="--instruments 30"
+demo: $(COMPILED) ## run everything here with a simulated exchange; ARGS="--instruments 30"
 	@$(BIN)/python -m app demo $(ARGS)
 
-live: $(RUNTIME) ## run everything here with Deribit's public feed; ARGS="--testnet"
+live: $(COMPILED) ## run everything here with Deribit's public feed; ARGS="--testnet"
 	@$(BIN)/python -m app live $(ARGS)
 
-worker: $(RUNTIME) ## add one more worker to what runs here
+worker: $(COMPILED) ## add one more worker to what runs here
 	@$(BIN)/python -m app worker
 
-test: $(TOOLS) ## run the tests; ARGS="-k book"
-	$(BIN)/python -m pytest $(ARGS)
+test: $(TOOLS) $(COMPILED) ## run the tests; ARGS="-k book"
+	EXPECT_HOT_PATH="$$(cat $(COMPILED))" $(BIN)/python -m pytest $(ARGS)
+	@test -n "$(ARGS)" -o "$$(cat $(COMPILED))" = pure || $(MAKE) --no-print-directory test-pure
+
+test-pure: $(TOOLS) ## run the tests of the hot path, as pure Python
+	EXPECT_HOT_PATH=pure STEELYARD_COMPILED=0 $(BIN)/python -m pytest -q $(PURE_TESTS)
 
 check: $(TOOLS) ## lint, format, types, import contracts
 	$(BIN)/ruff check
@@ -38,7 +51,10 @@ lock: $(TOOLS) ## resolve the dependencies and the broker's jars anew
 		--upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--upgrade --constraint requirements.lock --group dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--upgrade --constraint requirements-dev.lock --group build -o requirements-build.lock
 	$(BIN)/python -m app kafka --lock-jars
+	$(BIN)/python -m bench.peers.java
 
 clean: ## delete all data, caches and the virtual environment
 	rm -rf var .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -57,6 +73,10 @@ $(RUNTIME): requirements.lock | .venv/bin/python
 	@echo "installing the locked dependencies into .venv (about 150 MB, once)"
 	$(PIP) -r requirements.lock
 	@touch $@
+
+$(COMPILED): $(RUNTIME) requirements-build.lock $(HOT_PATH)
+	@$(PIP) --quiet -r requirements-build.lock || echo "what compiles the hot path could not be installed" >&2
+	@$(BIN)/python -m app.compile $@
 
 $(TOOLS): requirements-dev.lock $(RUNTIME)
 	$(PIP) -r requirements-dev.lock
@@ -78,5 +98,5 @@ soak: $(TOOLS) ## run random faults; ARGS="--minutes 60 --seed 1"
 fuzz: $(TOOLS) ## decode a million broken messages; ARGS="--cases 1000000 --seed 1"
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-bench: $(TOOLS) ## measure speed beside other frameworks; ARGS="--quick", parts by name
+bench: $(TOOLS) $(COMPILED) ## measure speed beside other frameworks; ARGS="--quick", parts by name
 	$(BIN)/python -m bench $(ARGS)

@@ -63,7 +63,10 @@ class _Player:
         self.rules = rules
         self.tally = tally
         self._by_instrument: dict[str, dict[str, Processor]] = {}
+        self._by_channel: dict[str, Processor] = {}
+        """The same, by the book channel that each follows."""
         self._connection = 1
+        self._session = f"{SESSION}-1"
 
     def processors(self) -> Iterator[Processor]:
         """Iterate over the processors of all book channels."""
@@ -76,6 +79,7 @@ class _Player:
             for processor in self.processors():
                 yield self._feed(processor, Disconnected(received_ns, "recorded"))
             self._connection += 1
+            self._session = f"{SESSION}-{self._connection}"
             return
         if (mark := read_gap_mark(message)) is not None:
             item = GapFound(received_ns, mark.channel, mark.expected, mark.found)
@@ -90,15 +94,18 @@ class _Player:
         if channel is None:
             self.tally.other += 1
             return
+        if (known := self._by_channel.get(channel)) is not None:
+            yield self._feed(known, Notification(received_ns, message))
+            return
         if not (name := instrument_of(channel)):
             yield from self._announce(channel, Notification(received_ns, message))
             return
         by_channel = self._by_instrument.setdefault(name, {})
         if is_incremental_book(channel):
-            if channel not in by_channel:
-                by_channel[channel] = Processor(name, self.rules)
-                by_channel[channel].instrument.channel = channel
-            targets: Iterable[Processor] = [by_channel[channel]]
+            processor = Processor(name, self.rules)
+            processor.instrument.channel = channel
+            self._by_channel[channel] = by_channel[channel] = processor
+            targets: Iterable[Processor] = [processor]
         else:
             targets = by_channel.values()
         for processor in targets:
@@ -115,7 +122,7 @@ class _Player:
                 yield self._feed(processor, item)
 
     def _feed(self, processor: Processor, item: Item) -> Outcome:
-        session = f"{SESSION}-{self._connection}"
+        session = self._session
         sequence = processor.sequence + 1
         items = [item]
         if processor.session != session:

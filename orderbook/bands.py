@@ -15,37 +15,47 @@ from typing import Final
 BANDS_BP: Final = (10, 25, 50)
 """Distances from the mid, ascending; a level at exactly that distance is outside."""
 
-_WIDEST_FIRST: Final = tuple(reversed(range(len(BANDS_BP))))
 _NOWHERE: Final = -(10**32)
 """Below every key: a band that ends here is empty."""
 
 
-class Bands:
-    """Size and value (size × key) of the levels with `key < limit`, for the limit of each band.
+class Band:
+    """Size and value (size × key) of the levels with `key < limit`.
 
     Keys are those of a side (orderbook/side.py): price · direction, the best first.
     """
 
-    __slots__ = ("limits", "reach", "sizes", "twice_mid", "values")
+    __slots__ = ("bp", "limit", "size", "value")
 
-    def __init__(self) -> None:
-        self.limits = [_NOWHERE] * len(BANDS_BP)
+    def __init__(self, bp: int) -> None:
+        self.bp = bp
+        self.limit = _NOWHERE
+        self.size = 0
+        self.value = 0
+
+
+class Bands:
+    """The bands of one side. `linear`: values are asked for, too; otherwise they stay 0."""
+
+    __slots__ = ("_linear", "all", "reach", "twice_mid", "widest_first")
+
+    def __init__(self, *, linear: bool) -> None:
+        self.all = [Band(bp) for bp in BANDS_BP]
+        self.widest_first = self.all[::-1]
         self.reach = _NOWHERE
         """The limit of the widest band: a level from here on concerns none."""
-        self.sizes = [0] * len(BANDS_BP)
-        self.values = [0] * len(BANDS_BP)
-        self.twice_mid: int | None = None
-        """What the bands are centred on, in units of 1e-8."""
+        self.twice_mid = 0
+        """What the bands are centred on, in units of 1e-8; 0 until they are."""
+        self._linear = linear
 
     def add(self, key: int, difference: int) -> None:
         """Let a level whose size changed by `difference` count in the bands that it is in."""
-        limits, sizes, values = self.limits, self.sizes, self.values
-        value = difference * key
-        for band in _WIDEST_FIRST:
-            if key >= limits[band]:
+        for band in self.widest_first:
+            if key >= band.limit:
                 break  # what is outside a band is outside the narrower ones
-            sizes[band] += difference
-            values[band] += value
+            band.size += difference
+            if self._linear:
+                band.value += difference * key
 
     def centre(
         self, twice_mid: int, direction: int, keys: list[int], sizes: dict[int, int]
@@ -54,20 +64,22 @@ class Bands:
         if twice_mid == self.twice_mid:
             return
         self.twice_mid = twice_mid
-        for band, bp in enumerate(BANDS_BP):
-            limit = band_limit(twice_mid, bp, direction)
-            before = self.limits[band]
+        for band in self.all:
+            limit = band_limit(twice_mid, band.bp, direction)
+            before = band.limit
             if limit == before:
                 continue
-            self.limits[band] = limit
-            low, high = (before, limit) if before < limit else (limit, before)
-            passed = keys[bisect_left(keys, low) : bisect_left(keys, high)]
-            if passed:
-                size = sum(sizes[key] for key in passed)
-                value = sum(key * sizes[key] for key in passed)
-                self.sizes[band] += size if limit > before else -size
-                self.values[band] += value if limit > before else -value
-        self.reach = self.limits[-1]
+            band.limit = limit
+            is_more = before < limit
+            low, high = (before, limit) if is_more else (limit, before)
+            first = bisect_left(keys, low)
+            for place in range(first, bisect_left(keys, high, first)):
+                key = keys[place]
+                size = sizes[key] if is_more else -sizes[key]
+                band.size += size
+                if self._linear:
+                    band.value += size * key
+        self.reach = self.widest_first[0].limit
 
 
 def band_limit(twice_mid: int, bp: int, direction: int) -> int:

@@ -37,13 +37,17 @@ class Crossed:
 
 
 class Book:
-    """Bids and asks as of `change_id`; empty, and following nothing, until a snapshot."""
+    """Bids and asks as of `change_id`; empty, and following nothing, until a snapshot.
 
-    __slots__ = ("asks", "bids", "change_id", "timestamp_ms")
+    `linear`: sizes are in the base coin, so the sides sum values, too.
+    """
 
-    def __init__(self) -> None:
-        self.bids = Side(BID)
-        self.asks = Side(ASK)
+    __slots__ = ("asks", "bids", "change_id", "linear", "timestamp_ms")
+
+    def __init__(self, *, linear: bool = True) -> None:
+        self.linear = linear
+        self.bids = Side(BID, linear=linear)
+        self.asks = Side(ASK, linear=linear)
         self.change_id: int | None = None
         self.timestamp_ms = 0
 
@@ -68,8 +72,8 @@ class Book:
         if problem is not None:
             return problem
         if change.previous_id is None:
-            self.bids = Side(BID, change.bids)
-            self.asks = Side(ASK, change.asks)
+            self.bids = Side(BID, change.bids, linear=self.linear)
+            self.asks = Side(ASK, change.asks, linear=self.linear)
         else:
             if change.bids:
                 self.bids.update(change.bids)
@@ -77,8 +81,9 @@ class Book:
                 self.asks.update(change.asks)
         self.change_id = change.change_id
         self.timestamp_ms = change.timestamp_ms
-        if self.bids.keys and self.asks.keys and -self.bids.keys[0] >= self.asks.keys[0]:
-            return Crossed(-self.bids.keys[0], self.asks.keys[0])
+        bids, asks = self.bids.keys, self.asks.keys
+        if bids and asks and -bids[0] >= asks[0]:
+            return Crossed(-bids[0], asks[0])
         return self
 
     @property

@@ -12,39 +12,43 @@ from __future__ import annotations
 
 from typing import Final
 
-from orderbook.events import Level
-from orderbook.front import LEVELS
+from orderbook.front import LEVELS, Front
 
 FLOW_LEVELS: Final = LEVELS[-1]
 
 
 def add_side_flow(
-    sums: list[int], before: list[Level], after: list[Level], direction: int, *, linear: bool
+    sums: list[int], before: Front, after: Front, direction: int, *, linear: bool
 ) -> None:
     """Add one side's contribution at each level to `sums`, a list of FLOW_LEVELS numbers.
 
-    `before` and `after` are the best levels of the side, `direction` is that of the side: −1 for
-    bids, whose growth pushes up, +1 for asks. A level that appears is a rise of the side, one that
-    vanishes a fall.
+    `direction` is that of the side: −1 for bids, whose growth pushes up, +1 for asks. A level that
+    appears is a rise of the side, one that vanishes a fall. A lower key is nearer to the other
+    side.
     """
-    sign = -direction
-    was, now = len(before), len(after)
+    old_keys, old_sizes = before.keys, before.sizes
+    new_keys, new_sizes = after.keys, after.sizes
+    was, now = len(old_keys), len(new_keys)
     for level in range(now if now > was else was):
         if level >= was:
-            price, size = after[level]
-            change = size * price if linear else size
+            key, change = new_keys[level], new_sizes[level]
         elif level >= now:
-            price, size = before[level]
-            change = -size * price if linear else -size
+            key, change = old_keys[level], -old_sizes[level]
         else:
-            old = before[level]
-            new = after[level]
-            if old == new:
-                continue
-            if new[0] == old[0]:
-                change = (new[1] - old[1]) * new[0] if linear else new[1] - old[1]
-            elif (new[0] < old[0]) == (direction > 0):  # nearer to the other side
-                change = new[1] * new[0] if linear else new[1]
+            key = old_keys[level]
+            new_key = new_keys[level]
+            if new_key == key:
+                change = new_sizes[level] - old_sizes[level]
+                if not change:
+                    continue
+            elif new_key < key:
+                key, change = new_key, new_sizes[level]
             else:
-                change = -old[1] * old[0] if linear else -old[1]
-        sums[level] += sign * change
+                change = -old_sizes[level]
+        # As the price is key · direction, and a level's growth counts as −direction:
+        if linear:
+            sums[level] -= change * key
+        elif direction > 0:
+            sums[level] -= change
+        else:
+            sums[level] += change

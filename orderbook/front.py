@@ -7,28 +7,37 @@ from __future__ import annotations
 
 from typing import Final
 
-from orderbook.events import Level
-
 LEVELS: Final = (1, 5, 10)
 """The counts of best levels that are measured; the last is how many a front has."""
 
 
 class Front:
-    """At most ten levels, best first; a side with fewer has all of them here."""
+    """At most ten levels, best first; a side with fewer has all of them here.
 
-    __slots__ = ("_values", "levels", "sizes")
+    `keys` are those of a side, price · direction. `linear`: values are asked for, too.
+    """
 
-    def __init__(self, levels: list[Level]) -> None:
-        self.levels = levels
-        sizes = [size for _, size in levels]
-        self.sizes = [sum(sizes[:count]) for count in LEVELS]
+    __slots__ = ("keys", "sizes", "sums", "values")
+
+    def __init__(self, direction: int, keys: list[int], sizes: list[int], *, linear: bool) -> None:
+        self.keys = keys
+        self.sizes = sizes
+        self.sums = sums_of(sizes)
         """Summed sizes of the best 1, 5 and 10 levels."""
-        self._values: list[int] | None = None
+        self.values = self.sums
+        """The same in USD: of size × price for linear instruments, whose sizes are coins."""
+        if linear:
+            prices = [key * direction for key in keys]
+            self.values = sums_of([price * size for price, size in zip(prices, sizes, strict=True)])
 
-    @property
-    def values(self) -> list[int]:
-        """The same of size × price: the USD of a linear instrument, which alone asks for it."""
-        if self._values is None:
-            values = [price * size for price, size in self.levels]
-            self._values = [sum(values[:count]) for count in LEVELS]
-        return self._values
+
+def sums_of(numbers: list[int]) -> list[int]:
+    """Return the sums of the first 1, 5 and 10 numbers; of fewer, if there are fewer."""
+    sums = []
+    total = done = 0
+    for count in LEVELS:
+        for number in numbers[done:count]:
+            total += number
+        done = count
+        sums.append(total)
+    return sums

@@ -12,8 +12,7 @@ from typing import Final, NamedTuple, Self
 from orderbook.bands import BANDS_BP
 from orderbook.book import Book
 from orderbook.front import LEVELS
-from orderbook.side import Side
-from orderbook.units import RATIO_UNIT, from_record, ratio, to_record
+from orderbook.units import from_record, quotient, ratio, to_record
 
 __all__ = ["BANDS_BP", "LEVELS", "Snapshot", "imbalance", "imbalance_ratio", "measure"]
 
@@ -54,34 +53,23 @@ def measure(book: Book, *, linear: bool) -> Snapshot:
     """Return the state of a two-sided book; raise IndexError if a side is empty."""
     bids, asks = book.bids, book.asks
     bid, ask = -bids.keys[0], asks.keys[0]
-    bid_sums, bid_usd = _side_sums(bids, bid + ask, linear)
-    ask_sums, ask_usd = _side_sums(asks, bid + ask, linear)
-    return Snapshot(
-        bid,
-        ask,
-        bid_sums[0],
-        ask_sums[0],
-        tuple(zip(bid_sums, ask_sums, strict=True)),
-        tuple(zip(bid_usd, ask_usd, strict=True)),
-    )
-
-
-def _side_sums(side: Side, twice_mid: int, linear: bool) -> tuple[list[int], list[int]]:
-    """Return the sizes and the USD within each of LEVELS and BANDS_BP."""
-    front, near = side.front(), side.near(twice_mid)
-    sums = front.sizes + near.sizes
-    if not linear:
-        return sums, sums
-    return sums, front.values + [value * side.direction for value in near.values]
+    bid_front, ask_front = bids.front(), asks.front()
+    bid_bands, ask_bands = bids.near(bid + ask).all, asks.near(bid + ask).all
+    sums = [*zip(bid_front.sums, ask_front.sums, strict=True)]
+    sums += [(one.size, other.size) for one, other in zip(bid_bands, ask_bands, strict=True)]
+    usd = sums
+    if linear:
+        usd = [*zip(bid_front.values, ask_front.values, strict=True)]
+        usd += [(-one.value, other.value) for one, other in zip(bid_bands, ask_bands, strict=True)]
+    return Snapshot(bid, ask, bid_front.sums[0], ask_front.sums[0], tuple(sums), tuple(usd))
 
 
 def imbalance(bids: int, asks: int) -> float | None:
     """Return (bids − asks)/(bids + asks), or None if there is nothing on either side."""
     total = bids + asks
-    return (bids - asks) / total if total else None
+    return quotient(bids - asks, total) if total else None
 
 
 def imbalance_ratio(bids: int, asks: int) -> int:
     """Return the imbalance in units of 1e-12; the sum of the sizes must not be 0."""
-    total = bids + asks
-    return (2 * (bids - asks) * RATIO_UNIT + total) // (2 * total)
+    return ratio(bids - asks, bids + asks)

@@ -7,7 +7,6 @@ it depends on when it is told: the same feed gives the same windows, live, repla
 from __future__ import annotations
 
 from enum import StrEnum
-from operator import add
 from typing import Any, Final
 
 from orderbook import pane as p
@@ -15,9 +14,8 @@ from orderbook.book import Book, Crossed, Duplicate, Gap
 from orderbook.events import Change, Ticker, Trade
 from orderbook.flow import add_side_flow
 from orderbook.front import Front
-from orderbook.imbalance import Snapshot, imbalance_ratio, measure
+from orderbook.imbalance import Snapshot, measure
 from orderbook.numbering import Numbering
-from orderbook.pane import Pane
 from orderbook.side import ASK, BID, Side
 from orderbook.span import Span
 from orderbook.timeline import Carried, Timeline
@@ -64,8 +62,10 @@ class Instrument:
         self.name = name
         self.linear = linear
         self.channel = ""
-        self.book = Book()
+        self.book = Book(linear=linear)
         self.status = Status.WAITING
+        self.is_live = False
+        """Whether the book follows its chain: what the status says, without asking an enum."""
         self.is_stale = False
         self.clock_ms: int | None = None
         """Event time; it never goes back."""
@@ -82,8 +82,8 @@ class Instrument:
         """Why a snapshot is waited for; a gap may have been followed by a disconnect."""
         self._before: tuple[Front, Front] | None = None
         """The fronts of bids and asks after the last observation; None after a break."""
-        self._observed: tuple[tuple[Front, Front] | None, list[int]] = None, []
-        """Memo of `_event_terms()`: most observations leave both fronts as they were."""
+        self._seen_mid = 0
+        """Twice the mid that the current pane has seen last; 0 after a break."""
         self._state: Snapshot | None = None
         """Memo of `state()`."""
 
@@ -115,7 +115,7 @@ class Instrument:
         self.is_stale = quiet_ms > stale_after_ms
         windows = self._move_clock(venue_ms - IDLE_LATENESS_MS)
         if self.is_stale and self._timeline.is_started:
-            self._pane().flags |= p.FLAG_STALE
+            self._timeline.current.flags |= p.FLAG_STALE
         return windows
 
     def change(self, change: Change) -> tuple[Windows, Gap | Duplicate | Crossed | None]:
@@ -126,7 +126,7 @@ class Instrument:
         """
         self._check_time(change.timestamp_ms, self.known_ms)
         if change.previous_id is not None:
-            if self.status is not Status.LIVE:
+            if not self.is_live:
                 return [], None
             problem = self.book.why_not(change)
             if problem is not None:
@@ -146,6 +146,7 @@ class Instrument:
             if not self._timeline.is_started:
                 self._start()
         self.status = Status.LIVE
+        self.is_live = True
         self._observe()
         return windows, None
 
@@ -160,7 +161,7 @@ class Instrument:
             if not self._timeline.is_started:
                 continue
             if missing:
-                counts = self._pane().counts
+                counts = self._timeline.current.counts
                 counts[p.COUNT_TRADE_GAPS] += 1
                 counts[p.COUNT_MISSED_TRADES] += missing
             self._timeline.add_trade(trade)
@@ -176,11 +177,6 @@ class Instrument:
         self._timeline.see_ticker(ticker)
 
     # What it knows
-
-    @property
-    def is_live(self) -> bool:
-        """Whether the book follows its chain."""
-        return self.status is Status.LIVE
 
     def state(self) -> Snapshot | None:
         """Return the measured state, or None while the book is not live and two-sided."""
@@ -212,11 +208,16 @@ class Instrument:
         clock = self.clock_ms
         if clock is not None and time_ms <= clock:
             return []
-        self.clock_ms = time_ms
-        if clock is None or not self._timeline.is_started:
+        timeline = self._timeline
+        if clock is None or not timeline.is_started:
+            self.clock_ms = time_ms
             return []
+        self._settle()
+        self.clock_ms = time_ms
         flags = self._waiting_flags | (p.FLAG_STALE if self.is_stale else 0)
-        complete = self._timeline.advance(clock, time_ms, Carried(self.state(), flags))
+        if time_ms < timeline.quiet_until_ms and not flags:
+            return []
+        complete = timeline.advance(clock, time_ms, Carried(self.state(), flags))
         return [
             window_record(window, instrument=self.name, channel=self.channel, linear=self.linear)
             for window in complete
@@ -232,10 +233,6 @@ class Instrument:
             except Refused:  # it came before any time was known that it could be compared with
                 self.ticker = None
 
-    def _pane(self) -> Pane:
-        assert self.clock_ms is not None
-        return self._timeline.at(self.clock_ms)
-
     def _break(self, status: Status) -> None:
         """The book is of no use until the next snapshot.
 
@@ -245,48 +242,59 @@ class Instrument:
         if self.status in (Status.WAITING, status) or (status is Status.GAP and not self.is_live):
             return
         self.status = status
+        self.is_live = False
         self._before = None
         self._state = None
+        self._seen_mid = 0
+        assert self.clock_ms is not None
+        self._timeline.meter.stop(self.clock_ms)
         flag, count = _BREAKS[status]
         self._waiting_flags |= flag
-        pane = self._pane()
+        pane = self._timeline.current
         pane.flags |= flag
         pane.counts[count] += 1
 
     # Observations
 
     def _observe(self) -> None:
-        pane = self._pane()
+        """Let the fronts count, after a message that was applied."""
+        assert self.clock_ms is not None
+        timeline, pane = self._timeline, self._timeline.current
+        bids, asks = self.book.bids.front(), self.book.asks.front()
+        if self._before is not None:
+            bids_before, asks_before = self._before
+            if bids is not bids_before:
+                add_side_flow(pane.flow, bids_before, bids, BID, linear=self.linear)
+            if asks is not asks_before:
+                add_side_flow(pane.flow, asks_before, asks, ASK, linear=self.linear)
+        self._before = bids, asks
         counts = pane.counts
         counts[p.COUNT_OBSERVATIONS] += 1
-        bids, asks = after = self.book.bids.front(), self.book.asks.front()
-        if self._before is not None:
-            for direction, old, new in zip((BID, ASK), self._before, after, strict=True):
-                if new is not old:
-                    add_side_flow(pane.flow, old.levels, new.levels, direction, linear=self.linear)
-        self._before = after
-        if bids.levels and asks.levels:
-            counts[p.COUNT_MEASURED] += 1
-            pane.events = list(map(add, pane.events, self._event_terms(after)))
-            pane.see_mid(bids.levels[0][0] + asks.levels[0][0])
+        if not bids.keys or not asks.keys:
+            self._seen_mid = 0
+            timeline.meter.stop(self.clock_ms)
+            return
+        counts[p.COUNT_MEASURED] += 1
+        timeline.meter.observe(bids, asks, self.clock_ms)
+        twice_mid = asks.keys[0] - bids.keys[0]
+        if twice_mid != self._seen_mid:  # otherwise the pane saw it, or it was carried in
+            self._seen_mid = twice_mid
+            pane.see_mid(twice_mid)
 
-    def _event_terms(self, fronts: tuple[Front, Front]) -> list[int]:
-        """Return what an observation of these fronts adds to the sums over observations."""
-        bids, asks = fronts
-        known, terms = self._observed
-        if known is None or known[0] is not bids or known[1] is not asks:
-            terms = [
-                imbalance_ratio(bid_size, ask_size)
-                for bid_size, ask_size in zip(bids.sizes, asks.sizes, strict=True)
-            ]
-            terms.append(sum((side.values if self.linear else side.sizes)[-1] for side in fronts))
-            self._observed = fronts, terms
-        return terms
+    def _settle(self) -> None:
+        """Let the meter follow the book: time is about to pass, or the sums to be read."""
+        meter = self._timeline.meter
+        if not meter.is_settled:
+            assert self.clock_ms is not None
+            meter.settle(self.book, self.clock_ms)
 
     # Recovery
 
     def to_record(self) -> list[Any]:
         """Return everything that the future depends on, as plain lists and numbers."""
+        if self._timeline.is_started and self.clock_ms is not None:
+            self._settle()
+            self._timeline.meter.flush(self._timeline.current, self.clock_ms)
         book = self.book
         sides = [
             to_record(number for level in side.levels() for number in level)
@@ -313,16 +321,21 @@ class Instrument:
         trade, ticker, self._waiting_flags, follows, timeline = record[6:]
         self._numbering.last = None if trade is None else (trade[0], trade[1])
         self.status = Status(status)
+        self.is_live = self.status is Status.LIVE
         self.ticker = None if ticker is None else Ticker(*ticker)
         self.book.change_id, self.book.timestamp_ms, *sides = book
         bids, asks = (from_record(side) for side in sides)
-        self.book.bids = Side(BID, zip(bids[::2], bids[1::2], strict=True))
-        self.book.asks = Side(ASK, zip(asks[::2], asks[1::2], strict=True))
+        self.book.bids = Side(BID, zip(bids[::2], bids[1::2], strict=True), linear=self.linear)
+        self.book.asks = Side(ASK, zip(asks[::2], asks[1::2], strict=True), linear=self.linear)
         self._timeline.restore(timeline)
         self._state = None
         # What was observed last is what the book is: only breaks make the two differ.
         self._before = (self.book.bids.front(), self.book.asks.front()) if follows else None
         self.check()
+        if self._timeline.is_started and self.clock_ms is not None:
+            self._timeline.resume(self.clock_ms)
+            if self.is_live and self.book.is_two_sided:
+                self._timeline.meter.resume(self.book, self.clock_ms)
 
     def check(self) -> None:
         """Raise ValueError if an invariant is broken; asserted when stored and when read back."""

@@ -7,15 +7,13 @@ being put together is a pane too.
 
 from __future__ import annotations
 
-from itertools import repeat
-from operator import add, mul
 from typing import Any, Final
 
 from orderbook.bands import BANDS_BP
 from orderbook.events import Ticker, Trade
 from orderbook.flow import FLOW_LEVELS
 from orderbook.front import LEVELS
-from orderbook.imbalance import Snapshot, imbalance_ratio
+from orderbook.imbalance import Snapshot
 from orderbook.units import from_record, to_record
 
 FLAG_GAP: Final = 1
@@ -46,17 +44,10 @@ BUY_USD, SELL_USD, BLOCK_USD, LIQUIDATION_USD = range(4)
 TRADED: Final = 4
 
 
-def time_terms(state: Snapshot) -> list[int]:
-    """Return what one millisecond of a state adds to the sums over time."""
-    count = len(LEVELS)
-    terms = [1, state.spread_ratio()]
-    terms += [imbalance_ratio(bids, asks) for bids, asks in state.sums[:count]]
-    bands = state.sums[count:]
-    terms += [imbalance_ratio(bids, asks) if bids + asks else 0 for bids, asks in bands]
-    terms += [1 if bids + asks else 0 for bids, asks in bands]
-    for bids, asks in state.usd:
-        terms += (bids, asks)
-    return terms
+def _add(sums: list[int], others: list[int]) -> None:
+    for place, other in enumerate(others):
+        if other:  # most panes have few trades and breaks
+            sums[place] += other
 
 
 class Pane:
@@ -109,10 +100,6 @@ class Pane:
         elif twice_mid < self.low:
             self.low = twice_mid
 
-    def add_time(self, terms: list[int], duration_ms: int) -> None:
-        """Add a state that lasted for a while; `terms` is what it adds in a millisecond."""
-        self.times = list(map(add, self.times, map(mul, terms, repeat(duration_ms))))
-
     def add_trade(self, trade: Trade, *, linear: bool) -> None:
         """Count a trade; a block trade is no order flow, and counted apart."""
         usd = trade.price * trade.size if linear else trade.size
@@ -143,11 +130,11 @@ class Pane:
             self.see_mid(later.high)
             self.see_mid(later.low)
         self.close = later.close
-        self.counts = list(map(add, self.counts, later.counts))
-        self.times = list(map(add, self.times, later.times))
-        self.events = list(map(add, self.events, later.events))
-        self.flow = list(map(add, self.flow, later.flow))
-        self.traded = list(map(add, self.traded, later.traded))
+        _add(self.counts, later.counts)
+        _add(self.times, later.times)
+        _add(self.events, later.events)
+        _add(self.flow, later.flow)
+        _add(self.traded, later.traded)
         if later.ticker is not None:
             self.see_ticker(later.ticker)
 

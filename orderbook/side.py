@@ -21,15 +21,21 @@ _ANYWHERE: Final = 10**32
 
 
 class Side:
-    """The levels of one side, best first."""
+    """The levels of one side, best first.
 
-    __slots__ = ("_front", "_front_reach", "bands", "direction", "keys", "sizes")
+    `linear`: sizes are in the base coin, so values (size × price) are summed, too.
+    """
 
-    def __init__(self, direction: int, levels: Iterable[Level] = ()) -> None:
+    __slots__ = ("_front", "_front_reach", "bands", "direction", "keys", "linear", "sizes")
+
+    def __init__(
+        self, direction: int, levels: Iterable[Level] = (), *, linear: bool = True
+    ) -> None:
         self.direction = direction
+        self.linear = linear
         self.sizes: dict[int, int] = {price * direction: size for price, size in levels if size > 0}
         self.keys: list[int] = sorted(self.sizes)
-        self.bands = Bands()
+        self.bands = Bands(linear=linear)
         self._front: Front | None = None
         """Memo of `front()`."""
         self._front_reach = _ANYWHERE
@@ -40,9 +46,10 @@ class Side:
 
     def update(self, levels: Iterable[Level]) -> None:
         """Set the size of each given level; 0 removes it, and removing nothing changes nothing."""
-        keys, sizes, direction, bands = self.keys, self.sizes, self.direction, self.bands
+        keys, sizes, bands = self.keys, self.sizes, self.bands
+        is_ask = self.direction == ASK  # compiled, a product of long numbers is slow
         for price, size in levels:
-            key = price * direction
+            key = price if is_ask else -price
             before = sizes.get(key, 0)
             if size:
                 if not before:
@@ -61,6 +68,13 @@ class Side:
         """Return the best price, or None if the side is empty."""
         return self.keys[0] * self.direction if self.keys else None
 
+    def best_level(self) -> Level | None:
+        """Return the best price and its size, or None if the side is empty."""
+        if not self.keys:
+            return None
+        key = self.keys[0]
+        return key if self.direction == ASK else -key, self.sizes[key]
+
     def top(self, count: int) -> list[Level]:
         """Return the best levels, best first; fewer if there are fewer."""
         sizes, direction = self.sizes, self.direction
@@ -70,8 +84,12 @@ class Side:
         """Return the ten best levels and their sums: the same object while they are the same."""
         if self._front is None:
             count = LEVELS[-1]
-            self._front = Front(self.top(count))
-            self._front_reach = self.keys[count - 1] if len(self.keys) >= count else _ANYWHERE
+            keys, sizes = self.keys[:count], self.sizes
+            # map() keeps the numbers as objects: compiled, a loop would take them apart and back.
+            self._front = Front(
+                self.direction, keys, list(map(sizes.__getitem__, keys)), linear=self.linear
+            )
+            self._front_reach = keys[count - 1] if len(keys) == count else _ANYWHERE
         return self._front
 
     def near(self, twice_mid: int) -> Bands:

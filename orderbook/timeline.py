@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 
 from orderbook.events import Ticker, Trade
 from orderbook.imbalance import Snapshot
-from orderbook.pane import Pane, time_terms
+from orderbook.meter import Meter
+from orderbook.pane import Pane
 from orderbook.series import Closed, Series
 from orderbook.span import Span, ordered
 
@@ -46,11 +47,17 @@ class Timeline:
         self.spans = ordered(spans)
         self.grace_ms = grace_ms
         self.linear = linear
+        self.meter = Meter(linear=linear)
+        """What lasts while time passes."""
         self.pane_ms = gcd(*(span.hop_ms for span in self.spans))  # hops divide their lengths
         self._panes: dict[int, Pane] = {}
         """By start: the panes that are not closed; a trade may open one ahead of the clock."""
         self._oldest = 0
         """Start of the first pane that is not closed."""
+        self.current = Pane(0, 0)
+        """The pane that the clock is in; before the start, one that counts nowhere."""
+        self.quiet_until_ms = 0
+        """Up to here time passes without an end: no pane ends before, and none is closed."""
         self._series: list[Series] = []
         """The windows of each span; none before the start."""
         self._ticker: Ticker | None = None
@@ -60,6 +67,7 @@ class Timeline:
         """Begin: the first windows are those that contain this time."""
         self._oldest = self._start_of(time_ms)
         self._pane(self._oldest).enter(None)
+        self._enter(time_ms)
         self._series = [Series(span, linear=self.linear) for span in self.spans]
         for series in self._series:
             series.start(self._oldest)
@@ -69,10 +77,6 @@ class Timeline:
         """Whether there are windows yet."""
         return bool(self._series)
 
-    def at(self, clock_ms: int) -> Pane:
-        """Return the pane that the clock is in."""
-        return self._panes[self._start_of(clock_ms)]
-
     def advance(self, clock_ms: int, to_ms: int, carried: Carried) -> list[Closed]:
         """Let time pass, the state lasting over the edges of panes; answer completed windows."""
         windows: list[Closed] = []
@@ -80,14 +84,17 @@ class Timeline:
             windows += self._close(clock_ms)
             for series in self._series:
                 series.note_jump(clock_ms, to_ms)
-            edge = self.at(clock_ms).end_ms
+            edge = self.current.end_ms
             far = self._start_of(to_ms - self.grace_ms)
             if edge < far:
                 self._pass(clock_ms, edge, carried)
                 windows += self._close(edge) + self._leap(edge, far, carried)
                 clock_ms = far
+                self._enter(far)
         self._pass(clock_ms, to_ms, carried)
-        return windows + self._close(to_ms - self.grace_ms)
+        windows += self._close(to_ms - self.grace_ms)
+        self._enter(to_ms)
+        return windows
 
     def add_trade(self, trade: Trade) -> None:
         """Count a trade in its pane or, once that is closed, in its windows that are still open."""
@@ -113,22 +120,24 @@ class Timeline:
             pane = self._panes[start_ms] = Pane(start_ms, start_ms + self.pane_ms)
         return pane
 
+    def _enter(self, clock_ms: int) -> None:
+        self.current = self._panes[self._start_of(clock_ms)]
+        self.quiet_until_ms = min(self.current.end_ms, self._oldest + self.pane_ms + self.grace_ms)
+
     def _pass(self, clock_ms: int, to_ms: int, carried: Carried) -> None:
         if clock_ms >= to_ms:
             return
         state = carried.state
-        terms = time_terms(state) if state is not None else None
-        pane = self.at(clock_ms)
-        while clock_ms < to_ms:
-            until = min(to_ms, pane.end_ms)
-            if terms is not None:
-                pane.add_time(terms, until - clock_ms)
-            pane.flags |= carried.flags
-            clock_ms = until
-            if clock_ms == pane.end_ms:
-                pane.close = state
-                pane = self._pane(clock_ms)
-                pane.enter(None if state is None else state.bid + state.ask)
+        pane = self.current
+        pane.flags |= carried.flags
+        while pane.end_ms <= to_ms:
+            self.meter.flush(pane, pane.end_ms)
+            pane.close = state
+            is_entered = pane.end_ms < to_ms
+            pane = self._pane(pane.end_ms)
+            pane.enter(None if state is None else state.bid + state.ask)
+            if is_entered:
+                pane.flags |= carried.flags
 
     def _close(self, time_ms: int) -> list[Closed]:
         """Close the panes that end by a time; answer the windows that this completes."""
@@ -160,14 +169,12 @@ class Timeline:
             edges.update(series.edges(edge_ms, far_ms))
         cuts = sorted(edge for edge in edges if edge_ms <= edge <= far_ms)
         state = carried.state
-        terms = time_terms(state) if state is not None else None
         twice_mid = None if state is None else state.bid + state.ask
         windows: list[Closed] = []
         for start, end in pairwise(cuts):
             pane = self._panes.pop(start, None) or Pane(start, end)
             pane.enter(twice_mid)
-            if terms is not None:
-                pane.add_time(terms, end - start)
+            self.meter.flush(pane, end)
             pane.flags |= carried.flags
             pane.close = state
             windows += self._merge(pane)
@@ -191,6 +198,11 @@ class Timeline:
         self._panes = {pane.start_ms: pane for pane in map(Pane.from_record, panes)}
         self._series = [Series.from_record(series, linear=self.linear) for series in windows]
         self._ticker = None if ticker is None else Ticker(*ticker)
+        self.meter = Meter(linear=self.linear)
+
+    def resume(self, clock_ms: int) -> None:
+        """Go on from the time of a state that was restored and checked."""
+        self._enter(clock_ms)
 
     def check(self, clock_ms: int) -> None:
         """Raise ValueError if an invariant is broken, given the time that it is."""

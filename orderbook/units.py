@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from operator import truediv
 from typing import Final
 
 UNIT: Final = 10**8
@@ -20,6 +21,11 @@ FAST_LIMIT: Final = 2.0**25
 units, and the product is rounded by at most 0.25 of one."""
 _LIMIT: Final = 1e15
 """Every price, and every amount of a coin, is smaller: what is not, is a fault of the sender."""
+_RATIO_UNIT: Final = 1e12
+_UNSURE: Final = 0.004
+"""Four times what the double of a ratio may be off, in its units."""
+_HALF_BITS: Final = 30
+_HALF_MASK: Final = 2**30 - 1
 _WORD: Final = 2**63
 """A record holds numbers of 64 bits; sums of USD of linear instruments are longer."""
 
@@ -44,8 +50,36 @@ def to_units(value: float) -> int:
 
 
 def ratio(numerator: int, denominator: int) -> int:
-    """Return numerator/denominator in units of 1e-12, rounded half up; denominator > 0."""
+    """Return numerator/denominator in units of 1e-12, rounded half up; denominator > 0.
+
+    Within ±1 the double is right to 0.001 units, so it decides unless it is that near to a half.
+    The integers in between would be of 90 bits: compiled, that is a tenth of the whole hot path.
+    """
+    if -denominator <= numerator <= denominator:
+        shifted = numerator / denominator * _RATIO_UNIT + (_RATIO_UNIT + 0.5)  # above 0: int floors
+        nearest = int(shifted)
+        if _UNSURE < shifted - nearest < 1.0 - _UNSURE:
+            return nearest - RATIO_UNIT
     return (2 * numerator * RATIO_UNIT + denominator) // (2 * denominator)
+
+
+def times(value: int, count: int) -> int:
+    """Return value · count, fast for a count of up to 30 bits.
+
+    Compiled, `*` takes the long way as soon as one factor has more than 30 bits; in two parts it
+    does not. Where sums are integrated over time that is a sixteenth of the whole hot path.
+    """
+    return ((value >> _HALF_BITS) * count << _HALF_BITS) + (value & _HALF_MASK) * count
+
+
+def quotient(numerator: int, denominator: int) -> float:
+    """Return numerator/denominator, rounded once, however long the integers are.
+
+    Compiled, `/` divides two doubles, which integers above 2⁵³ are not; this is Python's division
+    in either build.
+    """
+    result: float = truediv(numerator, denominator)
+    return result
 
 
 def to_record(numbers: Iterable[int]) -> list[int | str]:

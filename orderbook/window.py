@@ -16,7 +16,7 @@ from orderbook.front import LEVELS
 from orderbook.imbalance import Snapshot, imbalance
 from orderbook.pane import Pane
 from orderbook.series import Closed
-from orderbook.units import RATIO_UNIT, UNIT
+from orderbook.units import RATIO_UNIT, UNIT, quotient
 from orderbook.weights import WEIGHT_UNIT, Weights
 
 Value = str | int | float | None | list[float]
@@ -66,7 +66,7 @@ def window_record(
     _add_context(record, pane, linear)
     record |= {
         "status": _status(pane, valid == span.length_ms),
-        "coverage": valid / span.length_ms,
+        "coverage": quotient(valid, span.length_ms),
         "gaps": counts[p.COUNT_GAPS],
         "reconnects": counts[p.COUNT_RECONNECTS],
         "trade_gaps": counts[p.COUNT_TRADE_GAPS],
@@ -79,7 +79,7 @@ def window_record(
 def weighted_mid(state: Snapshot) -> float:
     """Return the mid weighted by the other side's size: a heavy bid pulls it up."""
     weighted = state.ask * state.bid_size + state.bid * state.ask_size
-    return weighted / ((state.bid_size + state.ask_size) * UNIT)
+    return quotient(weighted, (state.bid_size + state.ask_size) * UNIT)
 
 
 def open_interest_usd(
@@ -94,38 +94,44 @@ def open_interest_usd(
 
 
 def _mid(twice_mid: int | None) -> float | None:
-    return None if twice_mid is None else twice_mid / (2 * UNIT)
+    return None if twice_mid is None else quotient(twice_mid, 2 * UNIT)
 
 
 def _mean(total: int, weight: int, unit: int) -> float | None:
-    return total / (weight * unit) if weight else None
+    return quotient(total, weight * unit) if weight else None
+
+
+_LEVEL_NAMES: Final = tuple(
+    (f"imbalance_{levels}_last", f"imbalance_{levels}_mean", f"imbalance_{levels}_event_mean")
+    for levels in LEVELS
+)
+_BAND_NAMES: Final = tuple((f"imbalance_{bp}bp_last", f"imbalance_{bp}bp_mean") for bp in BANDS_BP)
+_DEPTH_NAMES: Final = tuple(
+    f"{side}_depth_{name}_usd_mean"
+    for name in (*map(str, LEVELS), *(f"{bp}bp" for bp in BANDS_BP))
+    for side in ("bid", "ask")
+)
 
 
 def _add_imbalances(record: dict[str, Value], pane: Pane, valid: int) -> None:
     measured = pane.counts[p.COUNT_MEASURED]
-    for place, levels in enumerate(LEVELS):
-        record[f"imbalance_{levels}_last"] = (
-            imbalance(*pane.close.sums[place]) if pane.close else None
-        )
-        record[f"imbalance_{levels}_mean"] = _mean(
-            pane.times[p.TIME_LEVELS + place], valid, RATIO_UNIT
-        )
-        record[f"imbalance_{levels}_event_mean"] = _mean(pane.events[place], measured, RATIO_UNIT)
-    for place, band in enumerate(BANDS_BP):
-        sums = pane.close.sums[len(LEVELS) + place] if pane.close else (0, 0)
-        record[f"imbalance_{band}bp_last"] = imbalance(*sums)
-        record[f"imbalance_{band}bp_mean"] = _mean(
-            pane.times[p.TIME_BANDS + place], pane.times[p.TIME_BANDS_VALID + place], RATIO_UNIT
+    times, close = pane.times, pane.close
+    for place, (last, mean, event_mean) in enumerate(_LEVEL_NAMES):
+        bids, asks = close.sums[place] if close else (0, 0)
+        record[last] = imbalance(bids, asks)
+        record[mean] = _mean(times[p.TIME_LEVELS + place], valid, RATIO_UNIT)
+        record[event_mean] = _mean(pane.events[place], measured, RATIO_UNIT)
+    for place, (last, mean) in enumerate(_BAND_NAMES):
+        bids, asks = close.sums[len(LEVELS) + place] if close else (0, 0)
+        record[last] = imbalance(bids, asks)
+        record[mean] = _mean(
+            times[p.TIME_BANDS + place], times[p.TIME_BANDS_VALID + place], RATIO_UNIT
         )
 
 
 def _add_depths(record: dict[str, Value], pane: Pane, valid: int, usd_unit: int) -> None:
-    names = [str(levels) for levels in LEVELS] + [f"{band}bp" for band in BANDS_BP]
-    for place, name in enumerate(names):
-        for side, side_name in enumerate(("bid", "ask")):
-            record[f"{side_name}_depth_{name}_usd_mean"] = _mean(
-                pane.times[p.TIME_USD + 2 * place + side], valid, usd_unit
-            )
+    for place, name in enumerate(_DEPTH_NAMES):
+        record[name] = _mean(pane.times[p.TIME_USD + place], valid, usd_unit)
 
 
 def _add_flow(
@@ -136,26 +142,28 @@ def _add_flow(
     record |= dict.fromkeys(FLOW_FIELDS)
     if not has_book:
         return
-    record["ofi_usd"] = flow[0] / usd_unit
-    record["ofi_levels_usd"] = [each / usd_unit for each in flow]
+    record["ofi_usd"] = quotient(flow[0], usd_unit)
+    record["ofi_levels_usd"] = [quotient(each, usd_unit) for each in flow]
     if measured and depth:
         # Q = depth/(2·N·M): one common divisor for all levels keeps their proportions.
         scale = 2 * measured * FLOW_LEVELS
-        record["ofi_normalised"] = [each * scale / depth for each in flow]
+        record["ofi_normalised"] = [quotient(each * scale, depth) for each in flow]
         norm = sum(map(abs, weights.levels))
-        record["ofi_integrated"] = sum(map(mul, weights.levels, flow)) * scale / (depth * norm)
-        record["ofi_weights"] = [weight / WEIGHT_UNIT for weight in weights.levels]
+        record["ofi_integrated"] = quotient(
+            sum(map(mul, weights.levels, flow)) * scale, depth * norm
+        )
+        record["ofi_weights"] = [quotient(weight, WEIGHT_UNIT) for weight in weights.levels]
         record["ofi_weights_windows"] = weights.windows
 
 
 def _add_trades(record: dict[str, Value], pane: Pane, usd_unit: int) -> None:
     buy, sell = pane.traded[p.BUY_USD], pane.traded[p.SELL_USD]
-    record["buy_usd"] = buy / usd_unit
-    record["sell_usd"] = sell / usd_unit
-    record["trade_flow_usd"] = (buy - sell) / usd_unit
-    record["trade_flow_ratio"] = (buy - sell) / (buy + sell) if buy + sell else None
-    record["liquidation_usd"] = pane.traded[p.LIQUIDATION_USD] / usd_unit
-    record["block_usd"] = pane.traded[p.BLOCK_USD] / usd_unit
+    record["buy_usd"] = quotient(buy, usd_unit)
+    record["sell_usd"] = quotient(sell, usd_unit)
+    record["trade_flow_usd"] = quotient(buy - sell, usd_unit)
+    record["trade_flow_ratio"] = quotient(buy - sell, buy + sell) if buy + sell else None
+    record["liquidation_usd"] = quotient(pane.traded[p.LIQUIDATION_USD], usd_unit)
+    record["block_usd"] = quotient(pane.traded[p.BLOCK_USD], usd_unit)
 
 
 def _add_context(record: dict[str, Value], pane: Pane, linear: bool) -> None:

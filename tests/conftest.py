@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app import WHAT_RUNS
 from app.kafka import EmbeddedBroker
 from app.settings import Settings, settings
 
@@ -17,6 +18,18 @@ TEST_HEAP_MB = 384
 
 # A broker that lives for a minute starts a second sooner without the optimising compiler.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+
+def pytest_report_header() -> str:
+    """Say which of the two builds is tested."""
+    return f"hot path: {WHAT_RUNS}"
+
+
+def pytest_sessionstart() -> None:
+    """Stop if the tests were meant for the other build: EXPECT_HOT_PATH is `compiled` or `pure`."""
+    expected = os.environ.get("EXPECT_HOT_PATH", "")
+    if not WHAT_RUNS.startswith(expected):
+        pytest.exit(f"meant to test the {expected} hot path, but it runs {WHAT_RUNS}", 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
+from app import WHAT_RUNS
 from app.commands.environment import env_name, load_settings
 from app.durations import format_duration, format_span
 from app.settings import Settings
@@ -43,6 +44,7 @@ def settings(
         # A value may hold [brackets], which are markup to a table.
         table.add_row(*(str(value).replace("[", r"\[") for value in row.values()))
     Console().print(table)
+    print(f"The hot path runs {WHAT_RUNS}.")
 
 
 def describe(loaded: Settings) -> list[dict[str, str]]:

@@ -8,6 +8,8 @@ from random import Random
 import pytest
 from hypothesis import given, seed, settings
 
+from app import WHAT_RUNS
+from app.compiled import RUNS_COMPILED
 from app.processor import Processor
 from exchange.corpus import MALFORMED
 from tests.fuzz.check import Check, run
@@ -58,6 +60,9 @@ def test_any_bytes_do_no_harm(text: bytes) -> None:
     shared_check().case(text)
 
 
+@pytest.mark.skipif(
+    WHAT_RUNS == RUNS_COMPILED, reason="compiled code cannot be patched; `make test-pure` runs it"
+)
 def test_the_check_finds_a_crash_and_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     def leave_a_trace(self: Processor, text: bytes, outcome: object) -> None:
         self.worker = "somebody else"

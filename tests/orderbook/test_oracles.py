@@ -12,7 +12,7 @@ from orderbook.flow import FLOW_LEVELS, add_side_flow
 from orderbook.instrument import Instrument, Refused, Status
 from orderbook.pane import Pane
 from orderbook.series import Closed
-from orderbook.side import ASK, BID
+from orderbook.side import ASK, BID, Side
 from orderbook.span import Span, tumbling
 from orderbook.timeline import Timeline
 from orderbook.weights import EQUAL
@@ -87,12 +87,16 @@ def test_the_worked_example_is_7_10_10():
 )
 def test_every_case_of_the_rule_and_its_mirror(before, after, bid_flow):
     sums = [0] * FLOW_LEVELS
-    add_side_flow(sums, before, after, BID, linear=False)
+    add_side_flow(sums, front(BID, before), front(BID, after), BID, linear=False)
     assert sums[0] == bid_flow
     mirrored = [0] * FLOW_LEVELS
     mirror = ([(-price, size) for price, size in side] for side in (before, after))
-    add_side_flow(mirrored, *mirror, ASK, linear=False)
+    add_side_flow(mirrored, *(front(ASK, side) for side in mirror), ASK, linear=False)
     assert mirrored[0] == -bid_flow
+
+
+def front(direction, levels):
+    return Side(direction, levels).front()
 
 
 # Symmetries

@@ -42,7 +42,8 @@ def test_bands_equal_the_plain_loop_however_levels_and_mid_move(direction, first
         near = side.near(twice_mid)
         for band, bp in enumerate(BANDS_BP):
             expected = plain_sums(side, twice_mid, bp)
-            assert (near.sizes[band], direction * near.values[band]) == expected
+            found = near.all[band]
+            assert (found.size, direction * found.value) == expected
 
 
 @profile
@@ -52,17 +53,21 @@ def test_the_front_is_that_of_the_levels_and_the_same_object_while_it_is_the_sam
 ):
     side = Side(direction, dict(first).items())
     before = side.front()
+
+    def levels_of(front):
+        return [(key * direction, size) for key, size in zip(front.keys, front.sizes, strict=True)]
+
+    seen = levels_of(before)
     for changes in moves:
         side.update(changes)
         front = side.front()
         best = list(side.levels())[:10]
-        assert front.levels == best == sorted(best, key=lambda level: direction * level[0])
+        assert levels_of(front) == best == sorted(best, key=lambda level: direction * level[0])
         for place, count in enumerate(LEVELS):
-            assert front.sizes[place] == sum(size for _, size in best[:count])
+            assert front.sums[place] == sum(size for _, size in best[:count])
             assert front.values[place] == sum(price * size for price, size in best[:count])
-        if front is before:
-            assert front.levels == before.levels
-        before = front
+        assert (front is before) <= (levels_of(front) == seen)
+        before, seen = front, levels_of(front)
         assert side.front() is front
 
 
@@ -80,9 +85,9 @@ def test_the_limit_of_a_band_is_the_first_key_outside(twice_mid, bp, direction):
 
 def test_a_level_exactly_on_the_limit_is_outside():
     side = Side(ASK, [(10_009, 1), (10_010, 2), (10_011, 4)])
-    assert side.near(20_000).sizes == [1, 7, 7]
+    assert [band.size for band in side.near(20_000).all] == [1, 7, 7]
     side = Side(BID, [(9_991, 1), (9_990, 2), (9_989, 4)])
-    assert side.near(20_000).sizes == [1, 7, 7]
+    assert [band.size for band in side.near(20_000).all] == [1, 7, 7]
 
 
 def book(bids=((99, 5),), asks=((101, 5),)):
@@ -115,7 +120,7 @@ def test_a_side_may_be_empty():
     made = book(bids=())
     assert not made.is_two_sided
     assert made.bids.best() is None
-    assert made.bids.front().levels == []
+    assert made.bids.front().keys == []
     made.check()
     assert made.apply(Change(1, 2, 1, [(99, 1)], [])) is made
     assert made.is_two_sided

@@ -81,7 +81,8 @@ def test_a_session_that_ended_cannot_take_over_again(feed):
     feed.frame("b", 1, Connected(0, "w2", False), feed.book(10, 50))
     assert feed.processor.worker == "w2"
     before = feed.processor.instrument.to_record()
-    feed.frame("a", 2, feed.book(20, 2, 1))
+    outcome = feed.frame("a", 2, feed.book(20, 2, 1))
+    assert outcome.is_of_ended
     assert feed.processor.instrument.to_record() == before
     assert feed.processor.counts["frames_of_ended_sessions"] == 1
 

@@ -1,0 +1,69 @@
+"""Integers are divided and multiplied exactly, whichever short cut is taken, in either build."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orderbook.imbalance import imbalance_ratio
+from orderbook.units import RATIO_UNIT, quotient, ratio, times
+
+profile = settings(max_examples=300, derandomize=True, database=None, deadline=None)
+numbers = st.integers(-(2**70), 2**70) | st.integers(-(2**53) - 9, 2**53 + 9)
+sizes = st.integers(1, 10**16) | st.integers(1, 10**26)
+
+
+def rounded(numerator: int, denominator: int) -> int:
+    """Round half up, by definition."""
+    return (Fraction(numerator * RATIO_UNIT, denominator) + Fraction(1, 2)).__floor__()
+
+
+@profile
+@given(sizes, st.fractions(-2, 2))
+def test_a_ratio_is_the_integer_that_its_definition_gives(denominator: int, share: Fraction):
+    numerator = int(share * denominator)
+    assert ratio(numerator, denominator) == rounded(numerator, denominator)
+
+
+@profile
+@given(st.integers(1, 10**4), st.integers(-(10**12), 10**12), st.integers(-1, 1))
+def test_a_ratio_near_a_half_is_not_left_to_the_double(scale: int, odd: int, off: int):
+    denominator = 2 * RATIO_UNIT * scale
+    numerator = (2 * odd + 1) * scale + off
+    assert ratio(numerator, denominator) == rounded(numerator, denominator)
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator"),
+    [
+        (-74_615_534_932_595, 146_000_000_000_000),
+        (-7_048_826_842_262_568, 12_848_000_000_000_000),
+        (-7_605_975_501_793_139, 14_162_000_000_000_000),
+    ],
+)
+def test_a_half_that_the_double_puts_on_the_wrong_side(numerator: int, denominator: int):
+    assert ratio(numerator, denominator) == rounded(numerator, denominator)
+
+
+@given(sizes, sizes)
+def test_the_imbalance_of_one_side_is_one_and_changes_sign_with_the_sides(bids: int, asks: int):
+    assert imbalance_ratio(bids, 0) == RATIO_UNIT == -imbalance_ratio(0, bids)
+    assert abs(imbalance_ratio(bids, asks) + imbalance_ratio(asks, bids)) <= 1  # halves go up
+
+
+@profile
+@given(numbers, st.integers(1, 2**70))
+def test_a_quotient_is_rounded_once(numerator: int, denominator: int):
+    assert quotient(numerator, denominator) == float(Fraction(numerator, denominator))
+
+
+@pytest.mark.parametrize("numerator", [2**53 + 1, 2**60 + 2**7 + 1, 3 * 2**58 - 1])
+def test_a_quotient_of_what_no_double_is(numerator: int):
+    assert quotient(numerator, 3) == float(Fraction(numerator, 3))
+
+
+@profile
+@given(numbers, st.integers(0, 2**40))
+def test_a_product_in_two_parts_is_the_product(value: int, count: int):
+    assert times(value, count) == value * count
