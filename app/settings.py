@@ -5,6 +5,7 @@ Every setting is `STEELYARD_` plus the field's name in capitals, and stands in `
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.durations import format_span, parse_duration, parse_span
+from app.setting_names import PREFIX, names_given, unknown
 from deribit.auth import Credentials, Grant
 from deribit.words import is_channel_kind
 from orderbook.span import Span
@@ -270,4 +272,8 @@ def _read_secret(path: Path) -> str:
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Return the settings of this process; raise pydantic.ValidationError if one is wrong."""
+    env_file = Settings.model_config.get("env_file")
+    given = names_given(Path(env_file) if isinstance(env_file, str | Path) else None)
+    for sentence in unknown(given, (PREFIX + name.upper() for name in Settings.model_fields)):
+        print(f"warning: {sentence}", file=sys.stderr)
     return Settings()

@@ -15,7 +15,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from tests.browser.modelled import ModelledServing
 from tests.views.recorded import RecordedServing
 
-PICTURES = os.environ.get("STEELYARD_PICTURES")
+PICTURES = os.environ.get("TEST_PICTURES")
 """A folder to keep screenshots in, of a larger market: docs/ has those of the last time."""
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

@@ -1,6 +1,6 @@
 """How it looks: each view fits its window, and is kept as a picture.
 
-STEELYARD_PICTURES=docs .venv/bin/python -m pytest tests/browser/test_looks.py
+TEST_PICTURES=docs .venv/bin/python -m pytest tests/browser/test_looks.py
 
 renews those in docs/. Look at them.
 """

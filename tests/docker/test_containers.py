@@ -1,6 +1,6 @@
 """The containers for real: two workers, asked both; one killed, the other takes over.
 
-Runs when it is asked for: STEELYARD_CONTAINER_TESTS=1, with podman, podman-compose and both public
+Runs when it is asked for: TEST_CONTAINERS=1, with podman, podman-compose and both public
 images here. It builds the image, which takes a minute or two the first time.
 """
 
@@ -35,8 +35,8 @@ POLL_S = 0.5
 
 def obstacle() -> str | None:
     """Return why the containers can't run here, or None."""
-    if os.environ.get("STEELYARD_CONTAINER_TESTS") != "1":
-        return "STEELYARD_CONTAINER_TESTS=1 is not set"
+    if os.environ.get("TEST_CONTAINERS") != "1":
+        return "TEST_CONTAINERS=1 is not set"
     for program in ("podman", "podman-compose"):
         if shutil.which(program) is None:
             return f"no {program} here"

@@ -1,6 +1,6 @@
 """The reference on recordings: every window of every span, byte for byte, weights included.
 
-In `make test` the beginning of the excerpt; `STEELYARD_WHOLE_RECORDINGS=1` compares all recordings
+In `make test` the beginning of the excerpt; `TEST_WHOLE_RECORDINGS=1` compares all recordings
 beside the project from their first line to their last, which takes some minutes.
 """
 
@@ -22,7 +22,7 @@ from orderbook.span import Span
 EXCERPT = Path(__file__).parents[1] / "data" / "coinm-ethusd-excerpt.jsonl.gz"
 OTHERS = Path(__file__).parents[3] / "shared" / "data"
 """Recordings that are too large for the project."""
-IS_WHOLE = os.environ.get("STEELYARD_WHOLE_RECORDINGS") == "1"
+IS_WHOLE = os.environ.get("TEST_WHOLE_RECORDINGS") == "1"
 PART_LINES = 1_800
 
 SHORT = Rules((40, 1_000), 250, 3_000, (Span(1_000, 250),))
@@ -62,7 +62,7 @@ def test_the_beginning_of_a_recording():
 
 
 @pytest.mark.skipif(not OTHERS.exists(), reason="there are no recordings beside the project")
-@pytest.mark.skipif(not IS_WHOLE, reason="STEELYARD_WHOLE_RECORDINGS=1 compares whole recordings")
+@pytest.mark.skipif(not IS_WHOLE, reason="TEST_WHOLE_RECORDINGS=1 compares whole recordings")
 @pytest.mark.timeout(1_800)
 def test_whole_recordings():
     for path in sorted(OTHERS.glob("*.jsonl.gz")):

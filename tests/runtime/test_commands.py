@@ -67,6 +67,24 @@ def test_a_wrong_setting_is_named_as_it_was_set(
     assert "Traceback" not in err
 
 
+def test_a_name_that_is_no_setting_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("STEELYARD_WINDOS=1s\nOTHER=1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(Settings.model_config, "env_file", ".env")
+    monkeypatch.setenv("STEELYARD_CHANELS", "book")
+    monkeypatch.setenv("STEELYARD_SERVICE_HOST", "10.0.0.1")
+    _, err = run(capsys, "settings")
+    assert [line for line in err.splitlines() if line.startswith("warning: ")] == [
+        "warning: STEELYARD_CHANELS is no setting, and is ignored; "
+        "did you mean STEELYARD_CHANNELS?",
+        "warning: STEELYARD_SERVICE_HOST is no setting, and is ignored; "
+        "`.env.example` lists them all",
+        "warning: STEELYARD_WINDOS is no setting, and is ignored; did you mean STEELYARD_WINDOWS?",
+    ]
+
+
 def test_a_wrong_setting_ends_a_worker_that_faust_starts_with_2(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

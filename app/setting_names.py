@@ -1,0 +1,36 @@
+"""A name that is no setting is said on stderr: a mistyped one would change nothing, in silence.
+
+It is no error, because not every such name is a mistake: Kubernetes gives the containers beside a
+service called `steelyard` variables such as STEELYARD_SERVICE_HOST.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from dotenv import dotenv_values
+
+PREFIX: Final = "STEELYARD_"
+CLOSE: Final = 0.85
+"""How alike two names must be, of 1, for one to be meant by the other."""
+
+
+def names_given(env_file: Path | None) -> set[str]:
+    """Return the names with our prefix in the environment and in the file, if there is one."""
+    in_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    return {name.upper() for name in (*os.environ, *in_file) if name.upper().startswith(PREFIX)}
+
+
+def unknown(given: Iterable[str], known: Iterable[str]) -> Iterator[str]:
+    """Yield a sentence for each name that is not known."""
+    known = sorted(known)
+    for name in sorted(given):
+        if name in known:
+            continue
+        meant = get_close_matches(name, known, n=1, cutoff=CLOSE)
+        hint = f"did you mean {meant[0]}?" if meant else "`.env.example` lists them all"
+        yield f"{name} is no setting, and is ignored; {hint}"
