@@ -74,6 +74,7 @@ def register(app: Steelyard) -> None:
             publish_refused=publish_refused,
             partition_of=app.shared.partition_of,
         )
+        ingest.followed_before = app.shared.followed
         app.shared.ingest = ingest
 
         def assign() -> None:

@@ -115,6 +115,12 @@ class Connection:
             if book is not None and channels.get(book) != book:
                 self.framer.end(instrument, reason, received_ns)
 
+    def give_up(self, instrument: str, reason: str) -> None:
+        """Say in the feed that an instrument, of no session that goes on, is not followed."""
+        received_ns = self.client.time_ns()
+        self.framer.follow(instrument, "", received_ns)
+        self.framer.end(instrument, reason, received_ns)
+
     def resync(self, instrument: str, session: str, is_ended: bool = False) -> bool:
         """Ask for a new snapshot of a book; False if the request is not of its present session.
 

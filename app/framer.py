@@ -179,6 +179,10 @@ class Framer:
         """Return the instruments that are known in this session."""
         return [name for name, stream in self._streams.items() if stream.is_open]
 
+    def knows(self, instrument: str) -> bool:
+        """Whether an instrument is or was known in this session."""
+        return instrument in self._streams
+
     def channel_of(self, instrument: str) -> str | None:
         """Return the book channel of an instrument that is open; None if it is not."""
         stream = self._streams.get(instrument)

@@ -19,6 +19,8 @@ from models.frame import (
     Notification,
 )
 
+REPLAYED: Final = "replay"
+"""Stands for the worker in the marks of a recording that `replay` writes into a feed."""
 FRAME_ITEMS: Final = 200
 """Notifications in a frame of a replay."""
 

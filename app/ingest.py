@@ -87,6 +87,9 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         self._said: deque[Notification] = deque(maxlen=MAX_ANNOUNCEMENTS)
         self._said_in: str | None = None
         """The session in which the venue said it of all instruments."""
+        self.followed_before: Callable[[], Iterable[str]] = tuple
+        """Answers the instruments of our partitions that somebody ingests, as far as their states
+        know: also those of a life before this one, with other settings or another venue's list."""
         self._is_started = False
         self._publisher = Publisher(self.outbox, publish, publish_refused, self.counts)
         self._linger_s = linger_ms / 1000
@@ -296,6 +299,23 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
                 self.add_future(connection.client.close())
         # Partitions without an instrument have ticks too: they say that the venue is heard.
         self._connections[0].partitions = self.wanted.partitions
+        self._give_up_strangers()
+
+    def _give_up_strangers(self) -> None:
+        """End, in the feed, what was ingested before and is not wanted any more.
+
+        Nobody else would: it waited for a snapshot for ever, and no worker was quite well.
+        """
+        first = self._connections[0]
+        if first.session is None or not self.wanted.listed:
+            return
+        wanted = set(self.wanted.instruments())
+        for name in self.followed_before():
+            if name in wanted or any(one.framer.knows(name) for one in self.connections):
+                continue
+            reason = "unsubscribed" if name in self.wanted.listed else "delisted"
+            log.info("%s is not ingested any more: %s", name, reason)
+            first.give_up(name, reason)
 
     def _connect_another(self, number: int) -> Connection:
         assert self._another is not None

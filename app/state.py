@@ -11,6 +11,7 @@ from faust.types import TP
 
 from app.books_codec import BooksCodec
 from app.exact.keeper import StateKeeper
+from app.frames import REPLAYED
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
 from app.latest import LatestStates
 from app.metrics import Metrics
@@ -375,6 +376,10 @@ class WorkerState:
         if not self.app.consumer_is_ready or tp not in self.app.consumer.assignment():
             return 0
         return (self.app.consumer.highwater(tp) or 0) - self.books.partitions[number].position
+
+    def followed(self) -> list[str]:
+        """Return the owned instruments that a worker ingests, as far as the feed says."""
+        return [state.name for state in self._owned_states() if state.worker != REPLAYED]
 
     def _owned_states(self) -> list[Processor]:
         """Return the states of what is owned and ingested."""

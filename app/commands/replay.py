@@ -15,7 +15,7 @@ from app.commands.environment import load_settings
 from app.commands.producing import producer
 from app.commands.progress import reading, saying_torn
 from app.errors import UserError
-from app.frames import FrameWriter
+from app.frames import REPLAYED, FrameWriter
 from app.recording import BadRecording, read_recording
 from models.frame import Frame, encode_frame
 
@@ -48,7 +48,7 @@ async def _replay(recording: Path, factor: float | None) -> None:
     frames = lines = 0
     async with producer(settings) as client:
         with reading(recording, console) as on_bytes:
-            writer = FrameWriter(session, "replay")
+            writer = FrameWriter(session, REPLAYED)
 
             async def send(batch: Iterable[Frame]) -> None:
                 nonlocal frames

@@ -16,7 +16,7 @@ from app.ingest import VenueRefused
 from deribit.auth import Credentials
 from exchange import Config, Exchange
 from models.frame import Connected, Disconnected, GapFound, Notification, Tick
-from tests.ingest.feed import PATIENCE_S, MemoryFeed, ingesting, partition_of
+from tests.ingest.feed import PARTITIONS, PATIENCE_S, MemoryFeed, ingesting, partition_of
 
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
 LIVELY = {"seed": 7, "instruments": 4, "rate": 30.0}
@@ -374,3 +374,21 @@ async def test_a_state_is_logged_once_however_often_connecting_fails(
             while ingest.client.counts.disconnects["not_connected"] < 5:
                 await asyncio.sleep(0.02)
     assert sum("not connected" in record.getMessage() for record in caplog.records) == 1
+
+
+async def test_what_was_followed_before_and_is_not_wanted_any_more_is_given_up_once() -> None:
+    feed = MemoryFeed()
+    async with (
+        Exchange(Config(**LIVELY)) as venue,
+        ingesting(venue.url, feed, instruments=[BTC]) as ingest,
+    ):
+        ingest.followed_before = lambda: [BTC, ETH, "GONE-PERPETUAL"]
+        await feed.until(lambda: feed.items("GONE-PERPETUAL", Disconnected))
+        ingest.assign(range(PARTITIONS))  # as after a rebalance
+        await feed.until(lambda: len(book_data(feed, BTC)) > 5)
+        assert feed.items(BTC, Disconnected) == []
+        for name, reason in ((ETH, "unsubscribed"), ("GONE-PERPETUAL", "delisted")):
+            items = feed.items(name)
+            assert [type(item) for item in items] == [Connected, Disconnected]
+            assert items[-1].reason == reason
+    check_sequences(feed)
