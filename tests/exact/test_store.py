@@ -88,9 +88,10 @@ from pathlib import Path
 from app.exact.record import pack
 from tests.exact.test_store import TOPIC, store_in
 store = store_in(Path(sys.argv[1]))
-print("writing", flush=True)
 for offset in range(10_000_000):
     store.put_acknowledged(TOPIC, {b"a": pack(1, offset, b"x" * 500)}, offset)
+    if offset == 10:  # killed sooner, it would show nothing
+        print("writing", flush=True)
 """
 
 
