@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -30,6 +31,13 @@ def partition_of(name: str, partitions: int) -> int:
     """Return the partition of an instrument, as Kafka's own partitioner does."""
     hashed: int = murmur2(name.encode()) & 0x7FFFFFFF
     return hashed % partitions
+
+
+def neighbour_of(name: str, partitions: int) -> str:
+    """Return another instrument of the same partition."""
+    others = (f"OTHER{number}-PERPETUAL" for number in count())
+    wanted = partition_of(name, partitions)
+    return next(other for other in others if partition_of(other, partitions) == wanted)
 
 
 def book(

@@ -19,6 +19,7 @@ from tests.chaos.hand import (
     NAME,
     Session,
     change,
+    neighbour_of,
     partition_of,
     produce,
     produce_frames,
@@ -170,9 +171,9 @@ def test_a_zombies_late_write_over_a_quiet_key_is_undone(installation: Settings)
 
         hand.send_raw(hand.changelog, key, old)
         assert hand.overtaken() == {(hand.partition, key)}
-        neighbour = Session("n", "OTHER-PERPETUAL")
+        neighbour = neighbour_of(NAME, installation.partitions)
         hand.send(
-            neighbour.frame(snapshot(1, 1, "OTHER-PERPETUAL"), at=1, connects=True),
+            Session("n", neighbour).frame(snapshot(1, 1, neighbour), at=1, connects=True),
         )
         hand.wait("repaired by the owner", lambda: not hand.overtaken())
 
