@@ -75,6 +75,7 @@ def register(app: Steelyard) -> None:
             partition_of=app.shared.partition_of,
         )
         ingest.followed_before = app.shared.followed
+        ingest.delay_ms = lambda: app.shared.delay_ms
         app.shared.ingest = ingest
 
         def assign() -> None:

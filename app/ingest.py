@@ -36,6 +36,9 @@ __all__ = ["Ingest", "IngestCounts", "VenueRefused"]
 MAX_CHANNELS_PER_CONNECTION: Final = 500
 """131 instruments on three channels are 393: about 500 messages/s at the measured peak."""
 STOP_TIMEOUT_S: Final = 3.0
+MOST_LINGER_S: Final = 0.1
+"""For a worker that falls behind: five messages a frame at 2,000/s of 40 instruments."""
+LINGER_OF_DELAY: Final = 0.5
 MAX_ANNOUNCEMENTS: Final = 256
 """What the venue says of all instruments, kept for those that are followed later; the venue has
 some dozens of price indices, and only what changes is an announcement."""
@@ -87,6 +90,8 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         self._said: deque[Notification] = deque(maxlen=MAX_ANNOUNCEMENTS)
         self._said_in: str | None = None
         """The session in which the venue said it of all instruments."""
+        self.delay_ms: Callable[[], float] = float
+        """Answers how long what was heard last took until it was applied; 0 if nobody knows."""
         self.followed_before: Callable[[], Iterable[str]] = tuple
         """Answers the instruments of our partitions that somebody ingests, as far as their states
         know: also those of a life before this one, with other settings or another venue's list."""
@@ -236,7 +241,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         while batch := await client.receive():
             connection.handle(batch)
             if self._linger_s:
-                await asyncio.sleep(self._linger_s)
+                await asyncio.sleep(linger_for(self._linger_s, self.delay_ms()))
                 connection.handle(client.take())
             await self._publisher.flush()
 
@@ -324,3 +329,12 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         if self._is_started:
             self._start(connection)
         return connection
+
+
+def linger_for(least_s: float, delay_ms: float) -> float:
+    """Return how long messages are collected for a frame, given what the way of a frame takes.
+
+    A frame of one message costs its worker several times what a further message in it does. So the
+    longer it takes, the more are collected: what would fall ever further behind catches up.
+    """
+    return max(least_s, min(MOST_LINGER_S, LINGER_OF_DELAY * delay_ms / 1_000))

@@ -90,6 +90,8 @@ class WorkerState:
         self._whole_at: dict[int, float] = {}
         self._told_status: dict[str, str] = {}
         """By instrument: the status in its last live record."""
+        self.delay_ms = 0
+        """From receipt until it was applied, of the last frame."""
         self._newest: dict[tuple[str, Span], int] = {}
         """By instrument and span: start of the newest window in the history."""
         self.books.on_settled.append(self._forget_partitions)
@@ -105,8 +107,8 @@ class WorkerState:
         self._heard_at_ms[partition] = max(received_ms, self._heard_at_ms.get(partition, 0))
         if frame.sequence:
             self._changed.setdefault(partition, set()).add(frame.instrument)
-            applied_ms = self.now_ms()
-            self.metrics.latency["applied"].observe(max(0, applied_ms - received_ms) / 1_000)
+            self.delay_ms = max(0, self.now_ms() - received_ms)
+            self.metrics.latency["applied"].observe(self.delay_ms / 1_000)
 
     def is_behind(self, frame: Frame) -> bool:
         """Whether a frame was received so long ago that it is one of a backlog."""

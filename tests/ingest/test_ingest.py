@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import json
 import logging
+import statistics
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.ingest import VenueRefused
+from app.ingest import MOST_LINGER_S, VenueRefused, linger_for
 from deribit.auth import Credentials
 from exchange import Config, Exchange
 from models.frame import Connected, Disconnected, GapFound, Notification, Tick
@@ -392,3 +393,29 @@ async def test_what_was_followed_before_and_is_not_wanted_any_more_is_given_up_o
             assert [type(item) for item in items] == [Connected, Disconnected]
             assert items[-1].reason == reason
     check_sequences(feed)
+
+
+def test_the_linger_grows_with_the_delay_up_to_a_limit() -> None:
+    assert linger_for(0.004, 0) == 0.004
+    assert linger_for(0.004, 7) == 0.004
+    assert linger_for(0.004, 60) == pytest.approx(0.03)
+    assert linger_for(0.004, 60_000) == MOST_LINGER_S
+    assert linger_for(0.25, 60_000) == 0.25, "what was set is not undercut"
+
+
+@pytest.mark.parametrize(("delay_ms", "is_collected"), [(0.0, False), (5_000.0, True)])
+async def test_a_worker_that_is_behind_gets_fewer_and_fuller_frames(
+    delay_ms: float, is_collected: bool
+) -> None:
+    feed = MemoryFeed()
+    busy = Config(seed=7, instruments=4, rate=300.0)  # of each a change in 10 ms, most times
+    async with Exchange(busy) as venue, ingesting(venue.url, feed, linger_ms=1) as ingest:
+        ingest.delay_ms = lambda: delay_ms
+        await feed.until(lambda: len(book_data(feed, BTC)) > 150)
+    sizes = [
+        sum(isinstance(item, Notification) and b"book." in item.message for item in frame.items)
+        for frame in feed.frames
+        if frame.instrument == BTC
+    ]
+    usual = statistics.median(sizes[3:])
+    assert (usual >= 4) is is_collected, sizes
