@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from models.live import LiveRecord, LiveState, decode_live, encode_live
 
 
@@ -23,10 +25,17 @@ class LatestStates:
         """By key: the value that was decoded last, and what it says."""
 
     def take(self, key: bytes, record: LiveRecord) -> None:
-        """Write what is known of a partition after a record of what changed in it."""
+        """Write what is known of a partition after a record of what changed in it.
+
+        Around a take-over records are missed, and what is known is older than they were. What this
+        record does not name may then have changed: it is not live until a whole record comes.
+        """
         before = None if record.whole else self._record(key)
         if before is not None:
-            record.states = before.states | record.states
+            states = before.states
+            if (before.worker, before.published_ms) != (record.worker, record.after_ms):
+                states = {name: _unsure(state) for name, state in states.items()}
+            record.states = states | record.states
         value = encode_live(record)
         self._decoded[key] = value, record
         self.table[key] = value
@@ -59,6 +68,12 @@ class LatestStates:
         if known is None or known[0] is not value:
             known = self._decoded[key] = value, decode_live(value)
         return known[1]
+
+
+def _unsure(state: LiveState) -> LiveState:
+    if state.status != "live":
+        return state
+    return msgspec.structs.replace(state, status="recovering")
 
 
 def key_of(partition: int) -> bytes:

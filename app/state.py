@@ -36,8 +36,9 @@ RETIRED_SHOWN_MS: Final = 24 * 3_600_000
 """So long an instrument that the venue has delisted is still answered for, as `retired`."""
 BEHIND_MS: Final = 1_000
 """What was received longer ago than this is of a backlog, or of a recording."""
-WHOLE_LIVE_S: Final = 10.0
-"""So often all states of a partition are written to `live`, so that what is gone disappears."""
+WHOLE_LIVE_S: Final = 2.0
+"""So often all states of a partition are written to `live`, so that what is gone disappears, and
+what a worker cannot be sure of, because it missed a record, is known again."""
 
 
 class WorkerState:
@@ -88,6 +89,8 @@ class WorkerState:
         """What was heard since the last live record."""
         self._heard_at_ms: dict[int, int] = {}
         self._whole_at: dict[int, float] = {}
+        self._published_ms: dict[int, int] = {}
+        """By partition: when its last live record was written, which names the record."""
         self._told_status: dict[str, str] = {}
         """By instrument: the status in its last live record."""
         self.delay_ms = 0
@@ -150,10 +153,13 @@ class WorkerState:
             ]
             self._told_status |= {state.name: state.status for state in states}
             heard_ms = heard_ms or max((s.received_ns for s in states), default=0) // 1_000_000
+            after_ms = self._published_ms.get(number, 0)
+            self._published_ms[number] = max(self.now_ms(), after_ms + 1)
             record = LiveRecord(
                 partition=number,
                 worker=self.worker,
-                published_ms=self.now_ms(),
+                published_ms=self._published_ms[number],
+                after_ms=after_ms,
                 heard_ms=heard_ms,
                 whole=whole,
                 states={state.name: self.live_state(state, number) for state in states},
@@ -235,6 +241,7 @@ class WorkerState:
             del self._heard_at_ms[number]
         for number in [n for n in self._whole_at if n not in owned]:
             del self._whole_at[number]
+            self._published_ms.pop(number, None)
             self._changed.pop(number, None)
             self._heard_ms.pop(number, None)
 

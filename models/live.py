@@ -86,6 +86,8 @@ class LiveRecord(msgspec.Struct):
     whole: bool
     """Whether these are all the instruments of the partition: those not named are gone."""
     states: dict[str, LiveState]
+    after_ms: int = 0
+    """`published_ms` of this worker's record before; only onto that one may changes be merged."""
 
 
 _encoder = msgspec.json.Encoder()

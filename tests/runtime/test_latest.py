@@ -28,8 +28,11 @@ def state(name: str, change_id: int = 1) -> LiveState:
     )
 
 
-def record(*states: LiveState, whole: bool = False, heard_ms: int = 1) -> LiveRecord:
-    return LiveRecord(NUMBER, "worker-1", 1, heard_ms, whole, {s.instrument: s for s in states})
+def record(
+    *states: LiveState, whole: bool = False, heard_ms: int = 1, at_ms: int = 1, after_ms: int = 1
+) -> LiveRecord:
+    named = {each.instrument: each for each in states}
+    return LiveRecord(NUMBER, "worker-1", at_ms, heard_ms, whole, named, after_ms)
 
 
 class Worker:
@@ -108,3 +111,25 @@ def test_a_value_is_decoded_once(monkeypatch: Any) -> None:
     for _ in range(3):
         assert worker.known() == {"C": 1}
     assert len(decoded) == 1
+
+
+def test_what_may_have_changed_in_a_record_that_was_missed_is_not_live() -> None:
+    """Seen at 2,000 messages/s: around a take-over an instrument stayed as it was for 7 s, live."""
+    worker = Worker()
+    worker.latest.take(KEY, record(state("A"), state("B"), whole=True, at_ms=10))
+    worker.latest.take(KEY, record(state("A", 3), at_ms=30, after_ms=20))
+    statuses = {name: each.status for name, each in worker.latest.states().items()}
+    assert statuses == {"A": "live", "B": "recovering"}
+    worker.latest.take(KEY, record(state("A", 4), at_ms=40, after_ms=30))
+    assert worker.latest.states()["B"].status == "recovering", "what is known follows, B does not"
+    worker.latest.take(KEY, record(state("A", 5), state("B", 2), whole=True, at_ms=50, after_ms=40))
+    assert {each.status for each in worker.latest.states().values()} == {"live"}
+
+
+def test_another_worker_follows_on_nothing() -> None:
+    worker = Worker()
+    worker.latest.take(KEY, record(state("A"), state("B"), whole=True, at_ms=10))
+    other = record(state("A", 2), at_ms=30, after_ms=10)
+    other.worker = "worker-2"
+    worker.latest.take(KEY, other)
+    assert worker.latest.states()["B"].status == "recovering"
