@@ -105,7 +105,7 @@ def _origin(runs: list[dict[str, Any]]) -> str:
     commits = ", ".join(dict.fromkeys(run.get("commit") or "unknown" for run in runs))
     return (
         f"{len(runs)} runs, {times[0]} to {times[-1]}, of commits {commits}, on {machines}; the "
-        f"load at their ends {loads[0]:g} to {loads[-1]:g}.\n\n{_unfinished(runs)}"
+        f"load at their ends {loads[0]:g} to {loads[-1]:g}.\n\n{_unfinished(runs)}{_inexact(runs)}"
         if runs
         else "No run yet.\n\n"
     )
@@ -113,10 +113,23 @@ def _origin(runs: list[dict[str, Any]]) -> str:
 
 def _unfinished(runs: Iterable[dict[str, Any]]) -> str:
     """Say why runs did not finish: their figures are of what was checked until then, nothing."""
-    said = [
-        f"- {run['scenario']}, seed {run['seed']}: {run['error']}" for run in runs if "error" in run
-    ]
+    said = [f"- {_which(run)}: {run['error']}" for run in runs if "error" in run]
     return "Not finished:\n\n" + "\n".join(said) + "\n\n" if said else ""
+
+
+def _inexact(runs: Iterable[dict[str, Any]]) -> str:
+    """Name what runs have found, and with which commit: later ones tell whether it is mended."""
+    said = [
+        f"- {_which(run)}: {figure} {json.dumps(offenders[:1])[1:-1]}"
+        for run in runs
+        if "error" not in run and not run["ok"]
+        for figure, offenders in (run.get("offenders") or {"ok": ["see the run"]}).items()
+    ]
+    return "Finished, and not exact:\n\n" + "\n".join(said) + "\n\n" if said else ""
+
+
+def _which(run: dict[str, Any]) -> str:
+    return f"{run['scenario']}, seed {run['seed']}, commit {run.get('commit') or 'unknown'}"
 
 
 def _descriptions(runs: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
