@@ -25,7 +25,7 @@ def test_two_workers_stop_at_once(installation: Settings, slow_in: str) -> None:
             worker.wait_ready()
         began = time.monotonic()
         slow.signal(signal.SIGTERM)
-        # It leaves the group while the slow one still stops.
+        # It leaves the group while the slow one still stops, which waits for that.
         assert other.stop() == 0, other.tail()
         assert slow.wait() == 0, slow.tail()
         assert time.monotonic() - began <= STOP_LIMIT_S

@@ -1,4 +1,4 @@
-"""The application, with commits that take three seconds: so that a rebalance falls into the last.
+"""The application, whose last commits last until a rebalance has begun, and on into it.
 
 `faust -A tests.harness.slow_commits worker`.
 """
@@ -12,12 +12,14 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 
 import app as product
 
-COMMIT_TAKES_S = 3.0
+GOES_ON_S = 1.0
 commit_offsets = GroupCoordinator._do_commit_offsets
 
 
 async def slowly(self: GroupCoordinator, *args: Any, **kwargs: Any) -> Any:
-    await asyncio.sleep(COMMIT_TAKES_S)
+    if product.app.should_stop:
+        await asyncio.wait([self._rejoin_needed_fut])
+        await asyncio.sleep(GOES_ON_S)
     return await commit_offsets(self, *args, **kwargs)
 
 

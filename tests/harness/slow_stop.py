@@ -1,4 +1,4 @@
-"""The application, whose consumer takes three seconds to stop: so that a rebalance falls into it.
+"""The application, whose consumer begins to stop when a rebalance has begun.
 
 `faust -A tests.harness.slow_stop worker`.
 """
@@ -10,14 +10,18 @@ import asyncio
 import app as product
 from app.exact.transport import ExactConsumer
 
-STOP_TAKES_S = 3.0
 on_stop = ExactConsumer.on_stop
 
 
-async def slowly(self: ExactConsumer) -> None:
-    await asyncio.sleep(STOP_TAKES_S)
+async def rebalance(self: ExactConsumer) -> None:
+    await asyncio.wait([self._thread._consumer._coordinator._rejoin_needed_fut])
+
+
+async def late(self: ExactConsumer) -> None:
+    begun = asyncio.run_coroutine_threadsafe(rebalance(self), self._thread.thread_loop)
+    await asyncio.wrap_future(begun)
     await on_stop(self)
 
 
-ExactConsumer.on_stop = slowly
+ExactConsumer.on_stop = late
 app = product.app
