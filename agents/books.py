@@ -13,9 +13,8 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from faust.types import EventT
-
 from app.exact.batches import Batches
+from app.exact.delivery import Record
 from app.exact.partition import Partition
 from app.processor import Outcome, Processor
 from app.worker import Steelyard
@@ -41,24 +40,25 @@ def register(app: Steelyard) -> None:
     @app.agent(app.input_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
     async def books(stream: Any) -> None:
         async for event in stream.events():
-            partition = keeper.accept(event)
-            if partition is not None:
-                async with keeper.applying(partition, event):
-                    await take(partition, event)
+            async for record in event.value:
+                partition = keeper.accept(record)
+                if partition is not None:
+                    async with keeper.applying(partition, record):
+                        await take(partition, record)
 
-    async def take(partition: Partition[Processor], event: EventT) -> None:
-        offset = event.message.offset
+    async def take(partition: Partition[Processor], record: Record) -> None:
+        offset = record.offset
         try:
-            frame = decode_frame(event.value or b"")
+            frame = decode_frame(record.value or b"")
             states = addressed(partition, frame)
         except ValueError as error:
             app.shared.metrics.refused(str(error))
-            await send(partition, refused, event.key, poison(event, str(error)))
+            await send(partition, refused, record.key, poison(record, str(error)))
             return
-        told = len(event.value or b"") if frame.sequence else 0
+        told = len(record.value or b"") if frame.sequence else 0
         for state in states:
             if state.position <= offset:
-                await publish(partition, event, frame, state, state.feed(frame))
+                await publish(partition, record, frame, state, state.feed(frame))
                 state.position = offset + 1
                 partition.touch(state.name.encode(), offset, told)
         app.shared.heard(partition.number, frame)
@@ -82,7 +82,7 @@ def register(app: Steelyard) -> None:
 
     async def publish(
         partition: Partition[Processor],
-        event: EventT,
+        source: Record,
         frame: Frame,
         state: Processor,
         outcome: Outcome,
@@ -102,9 +102,9 @@ def register(app: Steelyard) -> None:
                 reason=reason,
                 instrument=state.name,
                 session=frame.session,
-                topic=event.message.topic,
-                partition=event.message.partition,
-                offset=event.message.offset,
+                topic=source.topic,
+                partition=source.partition,
+                offset=source.offset,
                 place=place,
                 message=message,
             )
@@ -139,21 +139,15 @@ def register(app: Steelyard) -> None:
         future = await app.producer.send(topic, key, value, partition.number, None, None)
         partition.sent.append(future)
 
-    def poison(event: EventT, reason: str) -> bytes:
-        log.warning(
-            "%s-%d, offset %d: %s",
-            event.message.topic,
-            event.message.partition,
-            event.message.offset,
-            reason,
-        )
+    def poison(record: Record, reason: str) -> bytes:
+        log.warning("%s-%d, offset %d: %s", record.topic, record.partition, record.offset, reason)
         return refused_record(
             reason=reason,
-            instrument=(event.key or b"").decode("utf-8", "replace"),
+            instrument=(record.key or b"").decode("utf-8", "replace"),
             session="",
-            topic=event.message.topic,
-            partition=event.message.partition,
-            offset=event.message.offset,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
             place=0,
-            message=event.value or b"",
+            message=record.value or b"",
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from app.exact.delivery import Record
 from app.exact.partition import Partition
 from app.history_codec import Chunk, chunk_key, chunk_number, chunks_kept
 from app.worker import Steelyard
@@ -28,17 +29,20 @@ def register(app: Steelyard) -> None:
     @app.agent(app.input_topic("closed"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
     async def history(stream: Any) -> None:
         async for event in stream.events():
-            partition = keeper.accept(event)
-            if partition is None:
-                continue
-            async with keeper.applying(partition, event):
-                try:
-                    windows = decode_closed(event.value or b"")
-                except ValueError as error:
-                    log.warning("closed, offset %d: %s", event.message.offset, error)
-                    continue
-                for window in windows:
-                    add(partition, event.message.offset, window)
+            async for record in event.value:
+                partition = keeper.accept(record)
+                if partition is not None:
+                    async with keeper.applying(partition, record):
+                        take(partition, record)
+
+    def take(partition: Partition[Chunk], record: Record) -> None:
+        try:
+            windows = decode_closed(record.value or b"")
+        except ValueError as error:
+            log.warning("closed, offset %d: %s", record.offset, error)
+            return
+        for window in windows:
+            add(partition, record.offset, window)
 
     def add(partition: Partition[Chunk], offset: int, window: ClosedWindow) -> None:
         span = Span(window.length_ms, window.hop_ms)

@@ -207,14 +207,14 @@ class Output:
     marks: list[tuple[float, int]] = field(default_factory=list)
     """(seconds by the monotonic clock, records so far)."""
 
-    def timed(self, end: float | None = None) -> tuple[float, float]:
-        """Return the seconds from the first records to the last, or to `end`, and their share.
+    def timed(self) -> tuple[float, float]:
+        """Return the seconds from the first records to the last, and their share.
 
         What was there at the first look is taken out of both: a start is not throughput.
         """
         began, first = self.marks[0]
         ended, total = self.marks[-1]
-        return max(ended, end or ended) - began, (total - first) / total
+        return ended - began, (total - first) / total
 
 
 async def follow(

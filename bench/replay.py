@@ -37,8 +37,10 @@ def replay(
 ) -> dict[str, Any]:
     """Return what so many workers need for a log: durable state, all windows published.
 
-    The time is from the first windows that can be read to the commit that includes everything,
-    which follows the checkpoint of all of it. Starting a worker is no part of it: see restart.py.
+    The time is from the first windows that can be read to the last, as with the peers. Checkpoints
+    and commits go on meanwhile. The commit that includes everything is told apart: it waits for the
+    states that are due last, by their age (decision 0006), with nothing left to compute. Starting a
+    worker is no part of it: see restart.py.
     """
     before = load()
     configured = broker.installation()
@@ -77,7 +79,7 @@ def replay(
         sizes = changelog_sizes(broker, pipeline)
         for worker in started:
             worker.stop()
-    seconds, share = output.timed(end)
+    seconds, share = output.timed()
     windows = [json.loads(record) for record in output.records if is_counted(record)]
     return {
         "who": "Steelyard",
@@ -91,6 +93,7 @@ def replay(
         "frames": written["records"],
         "seconds": round(seconds, 2),
         "share_timed": round(share, 4),
+        "committed_after_s": round(max(0.0, end - output.marks[-1][0]), 2),
         "changes_per_s": round(log.changes * share / seconds),
         "notifications_per_s": round(log.notifications * share / seconds),
         "levels_per_s": round(log.levels * share / seconds),

@@ -14,8 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, Generic, Protocol, TypeVar
 
-from faust.types import TP, AppT, EventT
+from faust.types import TP, AppT
 
+from app.exact.delivery import Record
 from app.exact.partition import Partition
 from app.exact.record import BadRecord, position_of
 from app.exact.store import StateStore, StateTable
@@ -92,13 +93,12 @@ class StateKeeper(Generic[S]):
 
     # For the agent
 
-    def accept(self, event: EventT) -> Partition[S] | None:
-        """Return the partition to which an event is to be applied now; None: it is not."""
-        message = event.message
-        partition = self.partitions.get(message.partition)
-        if partition is None or message.offset < partition.position:
+    def accept(self, record: Record) -> Partition[S] | None:
+        """Return the partition to which a record is to be applied now; None: it is not."""
+        partition = self.partitions.get(record.partition)
+        if partition is None or record.offset < partition.position:
             return None
-        if message.offset > partition.position:
+        if record.offset > partition.position:
             now = time.monotonic()
             if now - partition.reread_at >= REREAD_INTERVAL_S:
                 partition.reread_at = now
@@ -106,19 +106,19 @@ class StateKeeper(Generic[S]):
                 log.info(
                     "%s-%d: wanted offset %d, was given %d; reading again",
                     self.topic,
-                    message.partition,
+                    record.partition,
                     partition.position,
-                    message.offset,
+                    record.offset,
                 )
             return None
         return partition
 
     @asynccontextmanager
-    async def applying(self, partition: Partition[S], event: EventT) -> AsyncIterator[None]:
-        """Apply an accepted event as a whole; the position then includes it.
+    async def applying(self, partition: Partition[S], record: Record) -> AsyncIterator[None]:
+        """Apply an accepted record as a whole; the position then includes it.
 
         If that fails, or is cancelled, states may include what has not been sent on. Nothing of
-        the partition is written any more then, and the worker ends: the event is replayed.
+        the partition is written any more then, and the worker ends: the record is replayed.
         """
         async with partition.whole:
             try:
@@ -126,10 +126,16 @@ class StateKeeper(Generic[S]):
             except BaseException as error:
                 partition.is_fenced = True
                 if isinstance(error, Exception):
-                    log.error("%s cannot be applied: %r; the worker stops", event.message.tp, error)
+                    log.error(
+                        "%s-%d, offset %d, cannot be applied: %r; the worker stops",
+                        self.topic,
+                        record.partition,
+                        record.offset,
+                        error,
+                    )
                     await self.app.crash(error)
                 raise
-            partition.position = event.message.offset + 1
+            partition.position = record.offset + 1
 
     def state(self, partition: Partition[S], key: bytes) -> S | None:
         """Return the state of a key, from memory or from the table."""

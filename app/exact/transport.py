@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from aiokafka.producer.message_accumulator import BatchBuilder
@@ -16,9 +17,8 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import RecordMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
-from mode.services import WaitResults
 
-from app.exact.delivery import Ended, begin
+from app.exact.delivery import Delivery
 from app.exact.keeper import StateKeeper
 
 log = logging.getLogger("steelyard.consumer")
@@ -31,6 +31,11 @@ FETCH_WAIT_MS: Final = 50
 """A fetch leaves out partitions whose records still wait to be processed, and is the only one under
 way to its broker. With Faust's 1,500 ms a worker that had once fallen behind, as after a takeover,
 was given its busy partitions only every 1.5 s, and so stayed seconds behind for good."""
+
+MAX_UNDONE: Final = 2
+"""Deliveries of a topic that may be under way: one is processed, and the next is at hand."""
+HELD_WAIT_S: Final = 0.02
+"""While partitions are held, a fetch of the others waits so long, so that they are soon let go."""
 
 
 class ExactThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -73,6 +78,10 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         """The task that fetches."""
         self.rounds = 0
         """Fetches that were handed on to their last record."""
+        self._undone: dict[str, set[Delivery]] = {}
+        """By topic: what was handed to an agent and is not processed yet."""
+        self._held: set[TP] = set()
+        """Partitions of which nothing is fetched until a delivery is done."""
 
     def _new_consumer_thread(self) -> ExactThread:
         return ExactThread(self, loop=self.loop, beacon=self.beacon)
@@ -102,6 +111,8 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         over then.
         """
         await super().perform_seek()
+        self._undone.clear()  # the agents' queues are cleared before the flow goes on
+        self._let_go()
         if asyncio.current_task() is self._fetching:
             await self._seek_back_recovery()
             return
@@ -182,25 +193,65 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         """
         self._fetching = asyncio.current_task()
         await self._reread()
-        async for tp, message in super().getmany(timeout):
-            keeper = self._keeper(tp)
-            if keeper is not None and tp in keeper.rereads():
-                continue
+        async for tp, message in super().getmany(HELD_WAIT_S if self._held else timeout):
             yield tp, message
         self.rounds += 1
 
-    async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:
-        """Wait for the first of these; a delivery that need not wait costs no task (F23)."""
-        delivery, *others = coros
-        is_delivery = asyncio.iscoroutine(delivery) and asyncio.current_task() is self._fetching
-        if not is_delivery or self.should_stop:
-            return await super().wait_first(*coros, timeout=timeout)
-        begun = begin(delivery)
-        if not isinstance(begun, Ended):
-            return await super().wait_first(begun, *others, timeout=timeout)
-        for other in others:
-            other.close()
-        return WaitResults([delivery], [begun.value], False)
+    async def _wait_next_records(self, timeout: float) -> tuple[Any, Any]:
+        """Fetch; what came of a keeper's topic becomes one delivery (F23)."""
+        fetched, active = await super()._wait_next_records(timeout)
+        if not fetched:
+            return fetched, active
+        others = {tp: records for tp, records in fetched.items() if self._keeper(tp) is None}
+        for keeper in self.keepers:
+            mine = {
+                tp: records
+                for tp, records in fetched.items()
+                if keeper.wants(tp) and tp not in keeper.rereads()
+            }
+            if mine:
+                others[next(iter(mine))] = [self._delivery(keeper, mine)]
+        return others, active
+
+    def _delivery(self, keeper: StateKeeper[Any], fetched: dict[TP, list[Any]]) -> Delivery:
+        generation = self.app.consumer_generation_id
+
+        def may_go_on() -> bool:
+            return bool(self.flow_active) and self.app.consumer_generation_id == generation
+
+        # Faust's scheduler lets the partitions take turns.
+        records = [record for _, record in self.scheduler.iterate(fetched)]
+        delivery = Delivery(records, may_go_on, partial(self._done, keeper))
+        undone = self._undone.setdefault(keeper.topic, set())
+        undone.add(delivery)
+        if len(undone) >= MAX_UNDONE:
+            for number in keeper.partitions:
+                self._hold(keeper.input_tp(number))
+        return delivery
+
+    def _hold(self, tp: TP) -> None:
+        """Fetch no more of a partition until a delivery of its topic is done."""
+        self._held.add(tp)
+        self.on_buffer_full(tp)
+
+    def _done(self, keeper: StateKeeper[Any], delivery: Delivery) -> None:
+        """A delivery was processed, or given up."""
+        self._undone.get(keeper.topic, set()).discard(delivery)
+        self._let_go(keeper)
+
+    def _let_go(self, keeper: StateKeeper[Any] | None = None) -> None:
+        """Fetch again what was held, of a keeper or of all."""
+        for tp in [tp for tp in self._held if keeper is None or keeper.wants(tp)]:
+            self._held.discard(tp)
+            self.on_buffer_drop(tp)
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        if not isinstance(record, Delivery):
+            return super()._to_message(tp, record)
+        last = next(each for each in reversed(record.records) if each.partition == tp.partition)
+        message = super()._to_message(tp, last)
+        message.key, message.value = None, record
+        return message
 
     async def _reread(self) -> None:
         assigned = self.assignment()

@@ -17,7 +17,9 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from yarl import URL
 
+from app.exact.delivery import Record
 from app.exact.keeper import StateKeeper
+from app.exact.partition import Partition
 from app.exact.record import BadRecord, pack, unpack
 from app.settings import Settings
 from app.worker import RAW, Steelyard
@@ -88,17 +90,20 @@ class Exact:
         @self.app.agent(self.app.input_topic("feed"), name="counter", concurrency=1)
         async def counter(stream: Any) -> None:
             async for event in stream.events():
-                partition = keeper.accept(event)
-                if partition is None:
-                    continue
-                async with keeper.applying(partition, event):
-                    state = partition.states.setdefault(event.key, Count())
-                    if state.position <= event.message.offset:
-                        state.add(event.value)
-                        await self.hold.wait()
-                        self.processed.append((event.message.partition, event.message.offset))
-                        state.position = event.message.offset + 1
-                        partition.touch(event.key, event.message.offset)
+                async for record in event.value:
+                    partition = keeper.accept(record)
+                    if partition is not None:
+                        async with keeper.applying(partition, record):
+                            await count(partition, record)
+
+        async def count(partition: Partition[Count], record: Record) -> None:
+            state = partition.states.setdefault(record.key or b"", Count())
+            if state.position <= record.offset:
+                state.add(record.value or b"")
+                await self.hold.wait()
+                self.processed.append((record.partition, record.offset))
+                state.position = record.offset + 1
+                partition.touch(record.key or b"", record.offset)
 
 
 class Plain:

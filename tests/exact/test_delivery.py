@@ -1,89 +1,75 @@
-"""What need not wait is not made a task; what waits goes on as if it had been awaited."""
+"""The records of a fetch come in their order, leave others their turn, and stop with the flow."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+import time
+from types import SimpleNamespace
+from typing import Any
 
-import pytest
-
-from app.exact.delivery import Ended, begin
-
-
-def still_waiting(begun: object) -> Awaitable[str]:
-    assert isinstance(begun, Coroutine)
-    return begun
+from app.exact import delivery
+from app.exact.delivery import Delivery
 
 
-async def test_what_does_not_wait_has_ended() -> None:
-    tasks = asyncio.all_tasks()
-
-    async def deliver() -> str:
-        return "delivered"
-
-    assert begin(deliver()) == Ended("delivered")
-    assert asyncio.all_tasks() == tasks
+def records(count: int) -> list[Any]:
+    return [
+        SimpleNamespace(topic="feed", partition=0, offset=offset, key=b"a", value=b"1")
+        for offset in range(count)
+    ]
 
 
-async def test_an_error_before_the_first_wait_is_raised() -> None:
-    async def deliver() -> str:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        begin(deliver())
-
-
-async def test_what_waits_goes_on_with_what_it_waited_for() -> None:
-    first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    async def deliver() -> str:
-        found = await first
-        await asyncio.sleep(0)
-        return found
-
-    task = asyncio.ensure_future(still_waiting(begin(deliver())))
-    await asyncio.sleep(0)
-    assert not task.done()
-    first.set_result("room")
-    assert await task == "room"
+async def test_all_records_come_and_then_it_is_done() -> None:
+    done: list[Delivery] = []
+    delivered = Delivery(records(3), lambda: True, done.append)
+    offsets = []
+    async for record in delivered:
+        assert not done
+        offsets.append(record.offset)
+    assert offsets == [0, 1, 2]
+    assert done == [delivered]
 
 
-async def test_an_error_after_a_wait_is_the_tasks() -> None:
-    async def deliver() -> str:
-        await asyncio.sleep(0)
-        raise ValueError("late")
-
-    with pytest.raises(ValueError, match="late"):
-        await still_waiting(begin(deliver()))
-
-
-async def test_a_cancellation_between_two_turns_is_not_lost() -> None:
-    async def deliver() -> str:
-        await asyncio.sleep(0)
-        return "not cancelled"
-
-    task = asyncio.ensure_future(still_waiting(begin(deliver())))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+async def test_what_is_left_when_the_flow_stops_is_not_processed() -> None:
+    flow = asyncio.Event()
+    done: list[Delivery] = []
+    offsets = []
+    async for record in Delivery(records(5), lambda: not flow.is_set(), done.append):
+        offsets.append(record.offset)
+        if record.offset == 1:
+            flow.set()
+    assert offsets == [0, 1]
+    assert len(done) == 1
 
 
-async def test_a_cancellation_reaches_what_waits_and_can_be_refused() -> None:
-    steps: list[str] = []
-    never = asyncio.Event()
+async def test_a_long_delivery_leaves_others_their_turn() -> None:
+    turns = 0
 
-    async def deliver() -> str:
-        try:
-            await never.wait()
-        except asyncio.CancelledError:
-            steps.append("cancelled")
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
             await asyncio.sleep(0)
-            return "cleaned up"
-        return "not reached"
 
-    task = asyncio.ensure_future(still_waiting(begin(deliver())))
+    task = asyncio.create_task(other())
     await asyncio.sleep(0)
+    turns = 0
+    async for _ in Delivery(records(3), lambda: True, lambda _: None):
+        until = time.monotonic() + delivery.TURN_S
+        while time.monotonic() < until:
+            pass
     task.cancel()
-    assert await task == "cleaned up"
-    assert steps == ["cancelled"]
+    assert turns >= 3
+    assert turns < 100
+
+
+async def test_a_short_delivery_keeps_the_loop() -> None:
+    loop, between = asyncio.get_running_loop(), 0
+
+    def noted() -> None:
+        nonlocal between
+        between += 1
+
+    loop.call_soon(noted)
+    async for _ in Delivery(records(3), lambda: True, lambda _: None):
+        pass
+    assert not between, "nothing was to be waited for"

@@ -72,21 +72,20 @@ class Kit:
     def log(self) -> Log:
         return self.app.producer
 
-    def event(self, key: bytes, offset: int) -> Any:
-        message = SimpleNamespace(partition=0, offset=offset, tp=INPUT)
-        return SimpleNamespace(key=key, value=b"1", message=message)
+    def record(self, key: bytes, offset: int) -> Any:
+        return SimpleNamespace(topic="feed", partition=0, offset=offset, key=key, value=b"1")
 
     async def take(self, key: bytes) -> None:
         """Apply the next event, to a key."""
-        event = self.event(key, self.partition.position)
-        partition = self.keeper.accept(event)
+        record = self.record(key, self.partition.position)
+        partition = self.keeper.accept(record)
         assert partition is not None
-        async with self.keeper.applying(partition, event):
+        async with self.keeper.applying(partition, record):
             state = self.keeper.state(partition, key)
             if state is None:
                 state = partition.states[key] = Count()
-            state.add(event.value)
-            partition.touch(key, event.message.offset)
+            state.add(record.value)
+            partition.touch(key, record.offset)
 
 
 @pytest.fixture
@@ -150,14 +149,14 @@ async def test_what_could_not_be_written_still_holds_the_commit_back(tmp_path: P
 
 async def test_only_the_next_offset_is_applied(kit: Kit) -> None:
     await kit.take(b"a")
-    assert kit.keeper.accept(kit.event(b"a", 0)) is None
+    assert kit.keeper.accept(kit.record(b"a", 0)) is None
     assert kit.keeper.rereads() == {}
-    assert kit.keeper.accept(kit.event(b"a", 5)) is None
+    assert kit.keeper.accept(kit.record(b"a", 5)) is None
     assert kit.keeper.rereads() == {INPUT: 1}
     kit.keeper.reread_done(INPUT)
-    assert kit.keeper.accept(kit.event(b"a", 7)) is None
+    assert kit.keeper.accept(kit.record(b"a", 7)) is None
     assert kit.keeper.rereads() == {}, "asked again at once: at most once a second"
-    assert kit.keeper.accept(kit.event(b"a", 1)) is kit.partition
+    assert kit.keeper.accept(kit.record(b"a", 1)) is kit.partition
 
 
 async def test_a_checkpoint_writes_what_is_dirty_as_of_the_position(kit: Kit) -> None:
@@ -202,10 +201,10 @@ async def test_a_refused_record_fails_the_checkpoint_and_stays_dirty(kit: Kit) -
 
 async def test_a_checkpoint_never_sees_half_an_event(kit: Kit) -> None:
     await kit.take(b"a")
-    event = kit.event(b"a", 1)
-    partition = kit.keeper.accept(event)
+    record = kit.record(b"a", 1)
+    partition = kit.keeper.accept(record)
     assert partition is not None
-    async with kit.keeper.applying(partition, event):
+    async with kit.keeper.applying(partition, record):
         partition.states[b"a"].add(b"1")  # applied, but what follows from it is not sent yet
         checkpoint = asyncio.create_task(kit.keeper.checkpoint(0))
         done, _ = await asyncio.wait({checkpoint}, timeout=0.1)
@@ -218,12 +217,12 @@ async def test_a_checkpoint_never_sees_half_an_event(kit: Kit) -> None:
 
 async def test_an_event_that_cannot_be_applied_ends_the_worker_and_is_not_written(kit: Kit) -> None:
     await kit.take(b"a")
-    event = kit.event(b"a", 1)
-    partition = kit.keeper.accept(event)
+    record = kit.record(b"a", 1)
+    partition = kit.keeper.accept(record)
     assert partition is not None
 
     async def fail() -> None:
-        async with kit.keeper.applying(partition, event):
+        async with kit.keeper.applying(partition, record):
             partition.states[b"a"].add(b"1")
             raise RuntimeError("no memory")
 
@@ -236,14 +235,14 @@ async def test_an_event_that_cannot_be_applied_ends_the_worker_and_is_not_writte
 
 
 async def test_a_cancelled_event_is_not_written_either(kit: Kit) -> None:
-    event = kit.event(b"a", 0)
-    partition = kit.keeper.accept(event)
+    record = kit.record(b"a", 0)
+    partition = kit.keeper.accept(record)
     assert partition is not None
 
     async def hang() -> None:
-        async with kit.keeper.applying(partition, event):
+        async with kit.keeper.applying(partition, record):
             partition.states[b"a"] = Count(count=1)
-            partition.touch(b"a", event.message.offset)
+            partition.touch(b"a", record.offset)
             await asyncio.Event().wait()
 
     task = asyncio.create_task(hang())
@@ -363,8 +362,8 @@ async def test_a_changelog_that_lost_records_means_computing_again(
 async def test_input_without_states_is_not_computed_again(tmp_path: Path) -> None:
     kit = Kit(tmp_path / "one")
     for offset in range(50):  # ticks of a partition that no instrument is in
-        event = kit.event(b"", offset)
-        async with kit.keeper.applying(kit.partition, event):
+        record = kit.record(b"", offset)
+        async with kit.keeper.applying(kit.partition, record):
             pass
     assert await kit.keeper.checkpoint(0) == 50
     assert await kit.keeper.checkpoint(0) == 50
