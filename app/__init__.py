@@ -31,12 +31,13 @@ def __getattr__(name: str) -> Any:
     from pydantic import ValidationError
 
     from app.commands.environment import explain
+    from app.errors import UserError
     from app.worker import build
 
     try:
         built = build()
     except ValidationError as error:  # of the settings; Faust would exit with 1, and a traceback
         print(f"error: {explain(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(UserError.exit_code) from None
     globals()["app"] = built
     return built

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except ValidationError as error:
         _say(explain(error))
-        return 2
+        return UserError.exit_code
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     return 0

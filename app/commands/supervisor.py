@@ -26,6 +26,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from honcho.process import Popen, Process
 
+from app.errors import UserError
 from app.kafka.processes import die_with_parent
 
 CHILD_STOP_TIMEOUT_S: Final = 7.0
@@ -34,8 +35,6 @@ EVENT_WAIT_S: Final = 0.1
 LAST_LINES: Final = 12
 LAST_ERRORS: Final = 3
 LOG_FILE_BYTES: Final = 8 * 1024**2
-EXIT_BAD_INPUT: Final = 2
-"""A child that ended with it would end with it again."""
 LEAST_RUN_S: Final = 10.0
 """A child that ends sooner is not started again: it would end again, and again."""
 _TELLS_AN_ERROR: Final = re.compile(
@@ -155,7 +154,9 @@ class Supervisor(Manager):  # type: ignore[misc]
         if self._stopping():
             return
         ran_s = time.monotonic() - self._started_at[name]
-        if name not in self._restarted or code == EXIT_BAD_INPUT or ran_s < LEAST_RUN_S:
+        # What a person has to mend would end it again.
+        must_be_mended = code == UserError.exit_code
+        if name not in self._restarted or must_be_mended or ran_s < LEAST_RUN_S:
             self.failure = self._obituary(name, code)
             return
         self._system_print(f"{self._obituary(name, code)}\n")
