@@ -1,4 +1,6 @@
-"""A name that is no setting is said on stderr: a mistyped one would change nothing, in silence.
+"""What a setting is called where a person sets it, and what to say of a name that is none.
+
+A name that is no setting is said on stderr: a mistyped one would change nothing, in silence.
 
 It is no error, because not every such name is a mistake: Kubernetes gives the containers beside a
 service called `steelyard` variables such as STEELYARD_SERVICE_HOST.
@@ -17,6 +19,11 @@ from dotenv import dotenv_values
 PREFIX: Final = "STEELYARD_"
 CLOSE: Final = 0.85
 """How alike two names must be, of 1, for one to be meant by the other."""
+
+
+def env_name(field: str) -> str:
+    """Return the environment variable of a settings field."""
+    return PREFIX + field.upper()
 
 
 def names_given(env_file: Path | None) -> set[str]:

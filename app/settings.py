@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.durations import format_span, parse_duration, parse_span
-from app.setting_names import PREFIX, names_given, unknown
+from app.setting_names import PREFIX, env_name, names_given, unknown
 from deribit.auth import Credentials, Grant
 from deribit.words import is_channel_kind
 from orderbook.span import Span
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     """All that can be set, with defaults that run on one machine without an account."""
 
     model_config = SettingsConfigDict(
-        env_prefix="STEELYARD_",
+        env_prefix=PREFIX,
         env_file=".env",
         env_ignore_empty=True,
         frozen=True,
@@ -272,8 +272,15 @@ def _read_secret(path: Path) -> str:
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Return the settings of this process; raise pydantic.ValidationError if one is wrong."""
+    return Settings()
+
+
+def warn_of_unknown_names() -> None:
+    """Say on stderr which names are no setting.
+
+    To be called once by a process, before it reads its settings: if one is wrong, that may be why.
+    """
     env_file = Settings.model_config.get("env_file")
     given = names_given(Path(env_file) if isinstance(env_file, str | Path) else None)
-    for sentence in unknown(given, (PREFIX + name.upper() for name in Settings.model_fields)):
+    for sentence in unknown(given, map(env_name, Settings.model_fields)):
         print(f"warning: {sentence}", file=sys.stderr)
-    return Settings()

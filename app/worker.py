@@ -24,7 +24,7 @@ from app.exact.transport import ExactTransport
 from app.exact.watchdog import watch
 from app.logs import QUIET_LOGGERS, logging_config
 from app.sensor import FatalSendErrors, RecoveryTimes
-from app.settings import Settings, settings
+from app.settings import Settings, settings, warn_of_unknown_names
 from app.standing import standing
 from app.start_checks import check_start
 from app.views.server import Runner
@@ -250,6 +250,7 @@ def build() -> Steelyard:
     """Return the application with all its agents and views."""
     for name in QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
+    warn_of_unknown_names()
     application = Steelyard(settings())
     from agents import books, history, ingest, latest
     from app.state import WorkerState

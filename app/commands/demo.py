@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 
-from app.commands.environment import env_name, load_settings
+from app.commands.environment import load_settings
 from app.commands.settings_ import as_text
 from app.commands.stack import (
     Stack,
@@ -37,6 +37,7 @@ from app.errors import UserError
 from app.kafka import EmbeddedBroker
 from app.kafka.processes import free_port, port_is_free
 from app.recording import BadRecording, read_recording
+from app.setting_names import env_name
 from app.settings import TESTNET_URL, Settings
 from app.topics import TopicMismatch, ensure_topics
 from deribit.messages import Unreadable, channel_of, is_incremental_book

@@ -9,17 +9,19 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from app.commands.stack import running_stack
-from app.settings import Settings, settings
+from app.setting_names import env_name
+from app.settings import Settings, settings, warn_of_unknown_names
 
-ENV_PREFIX: Final = "STEELYARD_"
 SECRET_FIELDS: Final = frozenset({"client_secret"})
 
 
 def load_settings(*, join: bool = True) -> Settings:
     """Return the settings; with `join`, of the demo or live stack that runs in this folder.
 
-    Settings made by hand win: where STEELYARD_KAFKA is set, no stack is joined.
+    Settings made by hand win: where STEELYARD_KAFKA is set, no stack is joined. A command calls it
+    once: names that are no setting are said here.
     """
+    warn_of_unknown_names()
     loaded = settings()
     if not join or "kafka" in loaded.model_fields_set:
         return loaded
@@ -51,8 +53,3 @@ def explain(error: ValidationError) -> str:
         lines.append(f"{env_name(field)}={value}: {message}")
     where = "They come from the environment or .env; `.env.example` lists them all."
     return "settings cannot be used:\n  " + "\n  ".join(lines) + f"\n{where}"
-
-
-def env_name(field: str) -> str:
-    """Return the environment variable of a settings field."""
-    return ENV_PREFIX + field.upper()

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from app import WHAT_RUNS
-from app.commands.environment import env_name, load_settings
+from app.commands.environment import load_settings
 from app.durations import format_duration, format_span
+from app.setting_names import env_name
 from app.settings import Settings
 
 MASK: Final = "***"

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from app.commands.demo import ROOT
-from app.commands.environment import load_settings
-from app.commands.stack import StackError, claim_worker, running_stack
+from app.commands.stack import Stack, StackError, claim_worker, running_stack
 from app.kafka.processes import free_port
+from app.settings import settings, warn_of_unknown_names
 
 
 def worker() -> None:
     """Add one more worker to the demo or live stack that runs in this folder; Ctrl-C removes it."""
-    data_dir = load_settings(join=False).data_dir
-    stack = running_stack(data_dir)
-    if stack is None:
-        raise StackError(
-            f"Nothing runs in {data_dir.resolve()} that a worker could join.\n"
-            "Start it first: `make demo` or `make live`. With a Kafka of your own, start workers "
-            "by\n`faust -A app worker -l info`, each with its STEELYARD_WORKER_NAME and "
-            "STEELYARD_WEB_PORT."
-        )
+    try:
+        data_dir = settings().data_dir
+        stack = _stack_in(data_dir)
+    except (ValidationError, StackError):
+        warn_of_unknown_names()  # of which one may be why; else the worker says it, as which we end
+        raise
     name, port = claim_worker(data_dir), free_port()
     Console(stderr=True, highlight=False).print(
         f"{name} joins the {stack.kind}: http://127.0.0.1:{port}/  (Ctrl-C removes it)"
@@ -34,3 +33,15 @@ def worker() -> None:
     command = [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "info"]
     # In place of this process: signals reach the worker itself, and the name is held by its pid.
     os.execve(sys.executable, command, environment)  # noqa: S606
+
+
+def _stack_in(data_dir: Path) -> Stack:
+    stack = running_stack(data_dir)
+    if stack is None:
+        raise StackError(
+            f"Nothing runs in {data_dir.resolve()} that a worker could join.\n"
+            "Start it first: `make demo` or `make live`. With a Kafka of your own, start workers "
+            "by\n`faust -A app worker -l info`, each with its STEELYARD_WORKER_NAME and "
+            "STEELYARD_WEB_PORT."
+        )
+    return stack

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from app.commands.environment import env_name
 from app.kafka.jars import KAFKA_VERSION
+from app.setting_names import env_name
 from app.settings import PRODUCTION_URL, Settings
 from tests.docker.compose_file import COMPOSE, ROOT, Unsupported, interpolated, load
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -288,8 +289,45 @@ def test_a_worker_without_a_stack_is_told_what_to_start(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEELYARD_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("STEELYARD_DATADIR", str(tmp_path))
     assert main(["worker"]) == 2
-    assert "`make demo` or `make live`" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "`make demo` or `make live`" in err
+    assert err.count("warning: STEELYARD_DATADIR is no setting") == 1
+
+
+@contextmanager
+def stack_that_is_not_there(tmp_path: Path) -> Iterator[None]:
+    """A stack as to its files; nobody listens where they say that its Kafka is."""
+    with hold_stack(tmp_path):
+        environment = {"STEELYARD_KAFKA": "127.0.0.1:1", "STEELYARD_DATA_DIR": str(tmp_path)}
+        Stack("demo", 1, 2, "127.0.0.1:1", "ws://x", 80, environment).write(tmp_path)
+        yield
+
+
+def test_a_name_that_is_no_setting_is_said_once_where_a_stack_is_joined(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEELYARD_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("STEELYARD_WINDOS", "1s")
+    with stack_that_is_not_there(tmp_path), patch.dict(os.environ):  # where joining sets more
+        assert load_settings().kafka == "127.0.0.1:1"
+    err = capsys.readouterr().err
+    assert "using the demo that runs here" in err
+    assert err.count("warning: STEELYARD_WINDOS is no setting") == 1
+
+
+def test_a_name_that_is_no_setting_is_said_once_by_a_worker_that_joins(tmp_path: Path) -> None:
+    """The command and the worker it becomes are one process."""
+    environment = os.environ | {"STEELYARD_DATA_DIR": str(tmp_path), "STEELYARD_WINDOS": "1s"}
+    with stack_that_is_not_there(tmp_path):
+        worker = subprocess.run(
+            [sys.executable, "-m", "app", "worker"],
+            env=environment, cwd=ROOT, capture_output=True, text=True, timeout=START_LIMIT_S,
+        )  # fmt: skip
+    assert "No Kafka answers at 127.0.0.1:1" in worker.stderr  # which the worker has found out
+    assert worker.returncode == 2
+    assert worker.stderr.count("warning: STEELYARD_WINDOS is no setting") == 1
 
 
 def test_added_workers_have_names_of_their_own_and_are_stopped(tmp_path: Path) -> None:
