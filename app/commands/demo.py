@@ -232,7 +232,10 @@ def _supervise(
 
 
 class _Readiness:
-    """Asks the worker whether it is ready, from time to time, and says so once."""
+    """Asks the worker whether it is ready, from time to time, and says so once.
+
+    It keeps the pids in stack.json, which change whenever a child is started again.
+    """
 
     def __init__(self, stack: Stack, settings: Settings, console: Console) -> None:
         self._stack, self._settings, self._console = stack, settings, console
@@ -240,13 +243,13 @@ class _Readiness:
         self._said = self._said_late = False
 
     def look(self, pids: dict[str, int]) -> None:
+        if pids != self._stack.pids:
+            self._stack.pids = pids
+            self._stack.write(self._settings.data_dir)
         now = time.monotonic()
         if self._said or now < self._next:
             return
         self._next = now + READY_POLL_S
-        if pids != self._stack.pids:
-            self._stack.pids = pids
-            self._stack.write(self._settings.data_dir)
         if _answers(f"{self._stack.url}readyz"):
             self._said = True
             self._console.print(self._panel())

@@ -209,6 +209,13 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path, broker: EmbeddedBro
         while output_of(tmp_path).count("worker worker-1 ws://") < 2:
             assert time.monotonic() < deadline, output_of(tmp_path)
             time.sleep(0.05)
+        while (again := running_stack(tmp_path / "var")) is None or (
+            again.pids.get("worker-1") in {None, stack.pids["worker-1"]}
+        ):
+            assert time.monotonic() < deadline, f"stack.json has {again and again.pids}"
+            time.sleep(0.05)
+        assert f"worker-1 started (pid {again.pids['worker-1']})" in output_of(tmp_path)
+        assert again.pids["exchange"] == stack.pids["exchange"]
         demo.send_signal(signal.SIGINT)
         assert demo.wait(STOP_LIMIT_S) == 0
     assert output_of(tmp_path).count("exchange up") == 1
