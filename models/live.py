@@ -11,8 +11,9 @@ class LiveState(msgspec.Struct, kw_only=True):
     instrument: str
     channel: str
     status: str
-    """A FeedStatus; a text, because a record may be of a later release. A view adds the age. Of a
-    retired instrument, which the venue has closed or delisted, there are no numbers."""
+    """A FeedStatus; in `latest` also `recovering`, of what may have changed in a record that was
+    missed. A text, because a record may be of a later release. A view adds the age. Of a retired
+    instrument, which the venue has closed or delisted, there are no numbers."""
     simulated: bool
     worker: str
     """The worker that ingests it."""

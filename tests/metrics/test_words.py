@@ -21,7 +21,7 @@ from tests.terminal.test_board import state as row_of
 MEANING = re.compile(r'^  (\w+): "(.{20,}?)",$', re.MULTILINE)
 
 
-def test_a_view_adds_one_word_to_what_the_feed_says() -> None:
+def test_who_reads_adds_one_word_to_what_the_feed_says() -> None:
     assert set(STATUSES) - set(FEED_STATUSES) == {"recovering"}
     assert set(FEED_STATUSES) < set(STATUSES)
 
