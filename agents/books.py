@@ -88,7 +88,7 @@ def register(app: Steelyard) -> None:
         outcome: Outcome,
     ) -> None:
         key = state.name.encode()
-        is_behind = app.shared.is_behind(frame)
+        is_behind = bool(outcome.windows) and app.shared.is_behind(frame)
         for record in outcome.windows:
             value = encode_window(record)
             await windows.add(partition, key, value, is_behind=is_behind)
