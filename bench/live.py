@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 import time
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from bench.machine import Usage, load, resident_mb
 from bench.pipeline import Broker, Reader, ends
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import Child, get_json
+from tests.harness.sampler import Sampler
 
 RATES: Final = (300, 1_000, 2_000, 5_000)
 QUICK_RATES: Final = (60,)
@@ -25,7 +25,6 @@ WARM_S: Final = 15.0
 MEASURED_S: Final = 30.0
 QUICK_S: Final = 5.0
 READY_TIMEOUT_S: Final = 180.0
-MEMORY_EVERY_S: Final = 1.0
 
 
 def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
@@ -55,9 +54,8 @@ def live(
         worker.wait_ready(READY_TIMEOUT_S)
         wait_live(worker.url, instruments, READY_TIMEOUT_S)
         time.sleep(WARM_S if seconds > QUICK_S else 1.0)
-        memory = MemoryWatch(worker)
         usage = Usage({"worker": worker.pid, "exchange": exchange.pid, "broker": broker.pid})
-        with memory:
+        with memory_of(worker) as memory:
             seen = asyncio.run(_observe(pipeline, worker.url, seconds))
         percent = usage.percent()
         lag = asyncio.run(_lag(pipeline))
@@ -87,26 +85,9 @@ def wait_live(url: str, instruments: int, timeout_s: float) -> float:
     raise UserError(f"bench: not {instruments} instruments live at {url} within {timeout_s} s")
 
 
-class MemoryWatch:
-    """Samples what a process holds, once a second, while it is entered."""
-
-    def __init__(self, process: Child) -> None:
-        self.process = process
-        self.samples: list[float] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> MemoryWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(MEMORY_EVERY_S):
-            self.samples.append(resident_mb(self.process.pid))
+def memory_of(process: Child) -> Sampler[float]:
+    """Return a sampler of what a process holds, in MB."""
+    return Sampler(lambda: resident_mb(process.pid))
 
 
 async def _observe(pipeline: Pipeline, url: str, seconds: float) -> Seen:

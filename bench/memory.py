@@ -10,9 +10,9 @@ import time
 from typing import Any, Final
 
 from bench.feeds import INSTRUMENTS
-from bench.live import QUICK_INSTRUMENTS, QUICK_RATES, MemoryWatch, wait_live
+from bench.live import QUICK_INSTRUMENTS, QUICK_RATES, memory_of, wait_live
 from bench.pipeline import Broker
-from tests.harness.pipeline import Pipeline
+from tests.harness.pipeline import Pipeline, Worker
 
 RATE: Final = 1_000
 MINUTES: Final = 10.0
@@ -32,8 +32,8 @@ def run(broker: Broker, *, quick: bool, minutes: float | None = None) -> list[di
         worker = pipeline.start_worker(1)
         worker.wait_ready(READY_TIMEOUT_S)
         wait_live(worker.url, instruments, READY_TIMEOUT_S)
-        with MemoryWatch(worker) as memory:
-            _pass(minutes * 60, memory)
+        with memory_of(worker) as memory:
+            _pass(minutes * 60, worker, memory.samples)
         worker.stop()
     return [
         {
@@ -58,11 +58,10 @@ def growth_mb_an_hour(samples: list[float]) -> float | None:
     return round(3_600 * covariance / variance, 1)
 
 
-def _pass(seconds: float, memory: MemoryWatch) -> None:
+def _pass(seconds: float, worker: Worker, held_mb: list[float]) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, SAY_EVERY_S))
-        if not memory.process.running:
-            raise AssertionError(f"{memory.process.name} ended\n{memory.process.tail()}")
-        if memory.samples:
-            print(f"bench: {memory.samples[-1]} MB, {left / 60:.0f} min left", file=sys.stderr)
+        if not worker.running:
+            raise AssertionError(f"{worker.name} ended\n{worker.tail()}")
+        print(f"bench: {held_mb[-1]} MB, {left / 60:.0f} min left", file=sys.stderr)

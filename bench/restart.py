@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from bench.feeds import INSTRUMENTS
-from bench.live import QUICK_INSTRUMENTS, MemoryWatch, wait_live
+from bench.live import QUICK_INSTRUMENTS, memory_of, wait_live
 from bench.machine import load
 from bench.pipeline import Broker
 from bench.replay import changelog_sizes
@@ -39,7 +39,7 @@ def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
         worker = pipeline.start_worker(1)
         wait_live(worker.url, instruments, LIVE_TIMEOUT_S)
         started = changelog_sizes(broker, pipeline)
-        with MemoryWatch(worker) as memory:
+        with memory_of(worker) as memory:
             time.sleep(warm_s)
         ended = changelog_sizes(broker, pipeline)
         grown = {name: ended[name] - started[name] for name in ended}

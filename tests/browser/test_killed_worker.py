@@ -15,8 +15,8 @@ import pytest
 from playwright.async_api import Page, expect
 
 from app.kafka import EmbeddedBroker
-from app.settings import Settings
 from tests.browser.conftest import NOTE_STALE, Watched, stale_after_s
+from tests.harness.group import running_group
 from tests.harness.pipeline import Pipeline, Worker
 from tests.harness.venue import perpetuals
 
@@ -57,20 +57,16 @@ def group(
     broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Pipeline, Worker, Worker]]:
     """Two workers that share the simulated exchange's instruments, both ready."""
-    installation = Settings(
-        _env_file=None,
-        app_id="killed",
-        topic_prefix="killed-",
-        kafka=broker.bootstrap,
-        data_dir=tmp_path_factory.mktemp("killed"),
+    with running_group(
+        broker,
+        tmp_path_factory.mktemp("killed"),
+        name="killed",
+        workers=2,
         partitions=PARTITIONS,
-    )
-    with Pipeline(installation) as pipeline:
-        pipeline.start_exchange("--instruments", str(INSTRUMENTS), "--rate", "60", "--seed", "7")
-        workers = [pipeline.start_worker(number) for number in (1, 2)]
-        for worker in workers:
-            worker.wait_ready(READY_S)
-        yield pipeline, *workers
+        exchange=("--instruments", str(INSTRUMENTS), "--rate", "60", "--seed", "7"),
+        ready_s=READY_S,
+    ) as (pipeline, (killed, survivor)):
+        yield pipeline, killed, survivor
 
 
 async def all_live(page: Page, timeout_s: float) -> None:

@@ -6,7 +6,6 @@ Beside it the same on plain Faust, to show what each part of app/exact is for.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ from app.exact.delivery import Record
 from app.exact.keeper import StateKeeper
 from app.exact.partition import Partition
 from app.exact.record import BadRecord, pack, unpack
+from app.kafka.processes import free_port
 from app.settings import Settings
 from app.worker import RAW, Steelyard
 
@@ -58,12 +58,6 @@ class CountCodec:
 
     def dump(self, key: bytes, state: Count, position: int) -> bytes:
         return pack(1, position, msgspec.json.encode(state))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Exact:

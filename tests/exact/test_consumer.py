@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -136,42 +138,39 @@ async def test_f19_plain_faust_does_not_give_it_again(topics: Settings) -> None:
 # F2: a rebalance must not replay what was processed
 
 
-async def processed_over_a_rebalance(
+@asynccontextmanager
+async def rebalanced(
     first: Exact | Plain, second: Exact | Plain, settings: Settings
-) -> int:
-    """Process 100 records, let another worker join; return how many were processed in all."""
+) -> AsyncIterator[None]:
+    """Process 100 records by one worker, let another one join, and produce 40 more."""
     async with running(first):
         await produce(settings, 0, 100)
         await until("processed", lambda: len(first.processed) == 100)
         async with running(second):
             await until("shared", lambda: len(second.app.consumer.assignment()) > 0)
             await produce(settings, 100, 40)
-            partitions = set(range(settings.partitions))
-
-            def is_done() -> bool:
-                done = {*first.processed, *second.processed}
-                return len(done) == 140 and {number for number, _ in done} == partitions
-
-            await until("all processed", is_done)
-    return len(first.processed) + len(second.processed)
+            yield
 
 
 async def test_f2_a_rebalance_commits_first(topics: Settings) -> None:
     first, second = Exact(topics, 1, checkpoint_ms=10_000), Exact(topics, 2, checkpoint_ms=10_000)
-    assert await processed_over_a_rebalance(first, second, topics) == 140
+    partitions = set(range(topics.partitions))
+
+    def is_done() -> bool:
+        done = {*first.processed, *second.processed}
+        return len(done) == 140 and {number for number, _ in done} == partitions
+
+    async with rebalanced(first, second, topics):
+        await until("all processed", is_done)
+    assert len(first.processed) + len(second.processed) == 140
     assert await stored(topics) == expected(140)
     assert await commits(topics) == 140
 
 
 async def test_f2_plain_faust_replays_or_loses(topics: Settings) -> None:
     first, second = (Plain(topics, n, broker_commit_interval=NEVER_S) for n in (1, 2))
-    async with running(first):
-        await produce(topics, 0, 100)
-        await until("processed", lambda: len(first.processed) == 100)
-        async with running(second):
-            await until("shared", lambda: len(second.app.consumer.assignment()) > 0)
-            await produce(topics, 100, 40)
-            await pass_through(first, second, topics)
+    async with rebalanced(first, second, topics):
+        await pass_through(first, second, topics)
     times = Counter([*first.processed, *second.processed])
     each_has = 140 // topics.partitions
     before = {(at, offset) for at in range(topics.partitions) for offset in range(each_has)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -12,18 +11,12 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from app.kafka.processes import free_port
 from app.settings import Settings
 from app.topics import ensure_topics
 from tests.harness.processes import Child, get_json, python
 
 READY_TIMEOUT_S = 45.0
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Worker(Child):

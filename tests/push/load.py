@@ -21,9 +21,10 @@ from typing import Any
 
 from tests.chaos.runner import commit, machine
 from tests.harness.processes import ROOT
+from tests.harness.sampler import Sampler
 from tests.push.crowd import Result, crowd
 from tests.push.hostile import Harm, Siege
-from tests.push.scrape import MEMORY, Sampler, Scrape, quantile_s, rate, scrape
+from tests.push.scrape import MEMORY, Scrape, most, quantile_s, rate, scrape
 
 FIGURES = ROOT / "var" / "push.jsonl"
 LATENCY = "steelyard_latency_seconds"
@@ -122,7 +123,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     alone = scrape(url)
     siege = Siege(url, f"/v1/imbalance/{names[0]}", chosen.slow)
     sizes = (chosen.clients, chosen.deaf, chosen.seconds + SPARE_S, chosen.skip_s, chosen.processes)
-    with crowd(url, chosen.query, *sizes) as result, Sampler(url) as sampler:
+    scrapes = Sampler(lambda: scrape(url))
+    with crowd(url, chosen.query, *sizes) as result, scrapes:
         time.sleep(chosen.skip_s)
         began = scrape(url)
         if chosen.slow:
@@ -158,12 +160,12 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "crowded": worker_of(began, ended),
         "overflowed": ended.value("steelyard_feed_overflowed_total")
         - first.value("steelyard_feed_overflowed_total"),
-        "lag_records_most": sampler.most("steelyard_lag_records", topic="feed"),
+        "lag_records_most": most(scrapes.samples, "steelyard_lag_records", topic="feed"),
         "memory_mb": round(memory_mb, 1),
-        "memory_most_mb": round(sampler.most(MEMORY) / MB, 1),
-        "memory_grew_mb": round(sampler.most(MEMORY) / MB - memory_mb, 1),
+        "memory_most_mb": round(most(scrapes.samples, MEMORY) / MB, 1),
+        "memory_grew_mb": round(most(scrapes.samples, MEMORY) / MB - memory_mb, 1),
         "memory_after_mb": round(after.value(MEMORY) / MB, 1),
-        "streams_most": sampler.most("steelyard_push_clients"),
+        "streams_most": most(scrapes.samples, "steelyard_push_clients"),
     }
     if chosen.slow:
         figures["hostile"] = hostile_of(siege.harm)

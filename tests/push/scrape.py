@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 import urllib.request
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from math import inf
 
 SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$")
@@ -65,30 +65,6 @@ def quantile_s(before: Scrape, after: Scrape, name: str, share: float, **labels:
     return min((bound for bound, count in counts.items() if count >= share * whole), default=inf)
 
 
-@dataclass
-class Sampler:
-    """Asks a worker once a second, in a thread."""
-
-    url: str
-    every_s: float = 1.0
-    samples: list[Scrape] = field(default_factory=list)
-    _stopped: threading.Event = field(default_factory=threading.Event)
-
-    def __enter__(self) -> Sampler:
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while True:
-            self.samples.append(scrape(self.url))
-            if self._stopped.wait(self.every_s):
-                return
-
-    def most(self, name: str, **labels: str) -> float:
-        """Return the greatest value of a gauge."""
-        return max(each.value(name, **labels) for each in self.samples)
+def most(samples: Iterable[Scrape], name: str, **labels: str) -> float:
+    """Return the greatest value of a gauge."""
+    return max(each.value(name, **labels) for each in samples)

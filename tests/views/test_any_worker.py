@@ -12,8 +12,8 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout
 
 from app.kafka import EmbeddedBroker
-from app.settings import Settings
 from models.answers import BookAnswer, ImbalanceAnswer, Problem, WindowsAnswer
+from tests.harness.group import running_group
 from tests.harness.pipeline import Pipeline, Worker
 from tests.harness.venue import perpetuals
 from tests.push.reading import Events
@@ -34,20 +34,16 @@ def group(
     broker: EmbeddedBroker, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Pipeline, list[Worker]]]:
     """Three workers that read the simulated exchange, all ready."""
-    installation = Settings(
-        _env_file=None,
-        app_id="any",
-        topic_prefix="any-",
-        kafka=broker.bootstrap,
-        data_dir=tmp_path_factory.mktemp("any"),
+    with running_group(
+        broker,
+        tmp_path_factory.mktemp("any"),
+        name="any",
+        workers=3,
         partitions=PARTITIONS,
-    )
-    with Pipeline(installation) as pipeline:
-        pipeline.start_exchange("--instruments", str(INSTRUMENTS), "--rate", "100", "--seed", "7")
-        workers = [pipeline.start_worker(number) for number in (1, 2, 3)]
-        for worker in workers:
-            worker.wait_ready(READY_S)
-        yield pipeline, workers
+        exchange=("--instruments", str(INSTRUMENTS), "--rate", "100", "--seed", "7"),
+        ready_s=READY_S,
+    ) as pipeline_and_workers:
+        yield pipeline_and_workers
 
 
 def ask_all(workers: list[Worker], names: list[str]) -> dict[tuple[str, str, str], tuple[int, Any]]:
