@@ -6,7 +6,8 @@ Every topic is made here, with partitions, replication and policy; none is made 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -25,8 +26,10 @@ __all__ = [
     "TopicMismatch",
     "TopicRefused",
     "TopicState",
+    "TopicsUnknown",
     "alter",
     "changelog_name",
+    "configs_told",
     "connect",
     "create",
     "describe",
@@ -36,6 +39,9 @@ __all__ = [
 ]
 
 KAFKA_TIMEOUT_S: Final = 10.0
+ASK_AGAIN_S: Final = 0.2
+ConfigEntry = tuple[Any, ...]
+"""As the protocol has it: name, value, whether it is read-only, where it was set, …"""
 SET_ON_TOPIC: Final = 1
 """The protocol's number for a value that was set on the topic itself, not a default."""
 
@@ -105,7 +111,11 @@ class KafkaUnreachable(UserError):
 
 
 class TopicRefused(UserError):
-    """Kafka refused to make, alter or delete a topic."""
+    """Kafka refused to make, describe, alter or delete a topic."""
+
+
+class TopicsUnknown(UserError):
+    """Kafka has topics and does not say how they are configured."""
 
 
 async def ensure_topics(settings: Settings) -> None:
@@ -122,25 +132,18 @@ async def ensure_topics(settings: Settings) -> None:
 
 async def describe(admin: AIOKafkaAdminClient, wanted: Sequence[Topic]) -> list[TopicState]:
     """Return the state of each wanted topic, in the same order."""
-    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-
     existing = {entry["topic"]: entry for entry in await admin.describe_topics()}
-    resources = [
-        ConfigResource(ConfigResourceType.TOPIC, topic.name, dict.fromkeys(topic.configs))
-        for topic in wanted
-        if topic.name in existing
-    ]
-    configs: dict[str, dict[str, str]] = {}
-    for response in await admin.describe_configs(resources) if resources else []:
-        for _code, _message, _type, name, entries in response.resources:
-            configs[name] = {entry[0]: entry[1] for entry in entries}
+    entries = await _configs(
+        admin,
+        {topic.name: dict.fromkeys(topic.configs) for topic in wanted if topic.name in existing},
+    )
     states = []
     for topic in wanted:
         if (entry := existing.get(topic.name)) is None:
             states.append(TopicState(topic, None, None, {}))
         else:
             replication = min(len(partition["replicas"]) for partition in entry["partitions"])
-            has = configs.get(topic.name, {})
+            has = {entry[0]: entry[1] for entry in entries[topic.name]}
             states.append(TopicState(topic, len(entry["partitions"]), replication, has))
     return states
 
@@ -180,12 +183,8 @@ async def alter(admin: AIOKafkaAdminClient, topic: Topic) -> None:
     """
     from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-    kept: dict[str, str] = {}
-    for described in await admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, topic.name)]
-    ):
-        for _code, _message, _type, _name, entries in described.resources:
-            kept |= {entry[0]: entry[1] for entry in entries if entry[3] == SET_ON_TOPIC}
+    entries = (await _configs(admin, {topic.name: None}))[topic.name]
+    kept = {entry[0]: entry[1] for entry in entries if entry[3] == SET_ON_TOPIC}
     resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, kept | topic.configs)
     for response in await admin.alter_configs([resource]):
         for code, message, _type, name in response.resources:
@@ -216,6 +215,48 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await admin.close()
+
+
+async def _configs(
+    admin: AIOKafkaAdminClient, asked: Mapping[str, dict[str, None] | None]
+) -> dict[str, Sequence[ConfigEntry]]:
+    """Return the configuration of existing topics, the named entries or all; wait until it is told.
+
+    A broker that has just started does not know yet all that the cluster knows.
+    """
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+    resources = [ConfigResource(ConfigResourceType.TOPIC, *each) for each in asked.items()]
+    told: dict[str, Sequence[ConfigEntry]] = {}
+    deadline = time.monotonic() + KAFKA_TIMEOUT_S
+    while resources:
+        told = configs_told(await admin.describe_configs(resources))
+        unknown = asked.keys() - told.keys()
+        if not unknown:
+            break
+        if time.monotonic() >= deadline:
+            raise TopicsUnknown(
+                f"Kafka has not told the configuration of {', '.join(sorted(unknown))} within "
+                f"{KAFKA_TIMEOUT_S:.0f} s: its brokers are still starting, or have lost each "
+                "other. Try again; if it stays so, their logs say why."
+            )
+        await asyncio.sleep(ASK_AGAIN_S)
+    return told
+
+
+def configs_told(responses: Iterable[Any]) -> dict[str, Sequence[ConfigEntry]]:
+    """Return by topic what an answer tells; what it leaves empty is left out: not known yet."""
+    from aiokafka.errors import for_code
+
+    told: dict[str, Sequence[ConfigEntry]] = {}
+    for response in responses:
+        for code, message, _type, name, entries in response.resources:
+            if code and not for_code(code).retriable:
+                words = _words(code, message)
+                raise TopicRefused(f"Kafka refused to tell how topic {name} is configured: {words}")
+            if entries:
+                told[name] = entries
+    return told
 
 
 async def _wait_until(admin: AIOKafkaAdminClient, names: set[str], *, present: bool) -> None:

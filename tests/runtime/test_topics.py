@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiokafka.admin import NewTopic
@@ -11,10 +14,21 @@ from app import topics
 from app.errors import command
 from app.kafka import EmbeddedBroker
 from app.settings import Settings
-from app.topics import KafkaUnreachable, TopicMismatch, TopicRefused, ensure_topics
+from app.topics import (
+    KafkaUnreachable,
+    TopicMismatch,
+    TopicRefused,
+    TopicsUnknown,
+    ensure_topics,
+)
 
 NAMES = {"feed", "windows", "closed", "live", "refused", "subscriptions", "control"}
 CHANGELOGS = {"books", "history", "subscriptions", "latest"}
+
+TOPIC = 2
+UNKNOWN_TOPIC = 3
+NOT_ALLOWED = 29
+"""The protocol's numbers: of a kind of resource, and of two errors."""
 
 
 def test_names_are_fixed() -> None:
@@ -96,6 +110,67 @@ async def test_an_unreachable_kafka_is_said_in_time() -> None:
     with pytest.raises(KafkaUnreachable, match=r"127\.0\.0\.1:1 \(STEELYARD_KAFKA\)"):
         await ensure_topics(Settings(kafka="127.0.0.1:1"))
     assert time.monotonic() - started < 15
+
+
+class StartingBroker:
+    """Answers as a broker does that has just started: at first the configurations are empty."""
+
+    def __init__(self, wanted: Sequence[topics.Topic], empty_answers: int) -> None:
+        self.wanted = wanted
+        self.empty_answers = empty_answers
+        self.asked = 0
+
+    async def describe_topics(self) -> list[dict[str, Any]]:
+        replicas = [{"replicas": [1]}]
+        return [{"topic": t.name, "partitions": replicas * t.partitions} for t in self.wanted]
+
+    async def describe_configs(self, resources: Sequence[Any]) -> list[SimpleNamespace]:
+        self.asked += 1
+        if self.asked <= self.empty_answers:
+            return [answer(*((UNKNOWN_TOPIC, each.name, []) for each in resources))]
+        configs = {topic.name: list(topic.configs.items()) for topic in self.wanted}
+        return [answer(*((0, each.name, configs[each.name]) for each in resources))]
+
+
+def answer(*told: tuple[int, str, list[tuple[str, str]]]) -> SimpleNamespace:
+    """Return an answer of Kafka: of each topic an error code, its name and its configuration."""
+    return SimpleNamespace(
+        resources=[(code, None, TOPIC, name, entries) for code, name, entries in told]
+    )
+
+
+def test_what_an_answer_leaves_empty_is_not_known() -> None:
+    entries = [("cleanup.policy", "delete")]
+    given = answer((0, "a", entries), (UNKNOWN_TOPIC, "b", []), (0, "c", []))
+    assert topics.configs_told([given, answer((0, "d", entries))]) == {"a": entries, "d": entries}
+    assert topics.configs_told([]) == {}
+    with pytest.raises(TopicRefused, match="how topic b is configured: TopicAuthorizationFailed"):
+        topics.configs_told([answer((0, "a", entries), (NOT_ALLOWED, "b", []))])
+
+
+async def test_a_broker_that_has_just_started_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topics, "ASK_AGAIN_S", 0.0)
+    wanted = topics.topics(Settings())
+    kafka = StartingBroker(wanted, empty_answers=3)
+    states = await topics.describe(kafka, wanted)
+    assert kafka.asked == 4
+    assert [state.configs for state in states] == [topic.configs for topic in wanted]
+    assert [mismatch for state in states for mismatch in state.mismatches()] == []
+
+
+async def test_a_broker_that_never_tells_is_said_and_no_topic_is_called_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(topics, "KAFKA_TIMEOUT_S", 0.0)
+    wanted = topics.topics(Settings())[:2]
+    kafka = StartingBroker(wanted, empty_answers=1_000)
+    with pytest.raises(TopicsUnknown, match=f"configuration of {wanted[0].name}, {wanted[1].name}"):
+        await topics.describe(kafka, wanted)
+    with pytest.raises(TopicsUnknown):  # or what the owner has set would be taken off
+        await topics.alter(kafka, wanted[0])
+    assert kafka.asked == 2
 
 
 def _lines(error: TopicMismatch) -> list[str]:
