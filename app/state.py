@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from aiokafka.partitioner import murmur2
 from faust.types import TP
 
 from app.books_codec import BooksCodec
@@ -15,6 +14,7 @@ from app.frames import REPLAYED
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
 from app.latest import LatestStates
 from app.metrics import Metrics
+from app.partitions import partition_of
 from app.processor import Processor, Rules
 from app.serving import BookView, Owner, Readiness
 from models.frame import Frame, Item, Tick
@@ -270,9 +270,8 @@ class WorkerState:
         return "stale" if state.status == "live" else state.status
 
     def partition_of(self, instrument: str) -> int:
-        """Return the partition of an instrument, as Kafka's own partitioner does."""
-        hashed: int = murmur2(instrument.encode()) & 0x7FFFFFFF
-        return hashed % self.app.options.partitions
+        """Return the partition of an instrument."""
+        return partition_of(instrument, self.app.options.partitions)
 
     def owner(self, instrument: str) -> Owner:
         """Return who owns an instrument."""

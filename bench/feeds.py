@@ -18,8 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from aiokafka.partitioner import murmur2
-
+from app.partitions import partition_of
 from app.recording import read_recording
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -242,12 +241,6 @@ def instrument_names(count: int, partitions: int = 8) -> tuple[str, ...]:
             taken[partition] += 1
             names.append(name)
     return tuple(names)
-
-
-def partition_of(name: str, partitions: int) -> int:
-    """Return the partition of an instrument, as every Kafka producer of it chooses."""
-    hashed: int = murmur2(name.encode()) & 0x7FFFFFFF
-    return hashed % partitions
 
 
 def _counts(lines: Sequence[Line]) -> tuple[int, int, int]:

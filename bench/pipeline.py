@@ -20,8 +20,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app.frames import FrameWriter
 from app.kafka import EmbeddedBroker
+from app.partitions import partition_of
 from app.settings import Settings
-from bench.feeds import ROOT, Log, partition_of
+from bench.feeds import ROOT, Log
 from models.frame import FRAME_VERSION, Frame, Tick, connection_of, encode_frame
 
 WORK: Final = ROOT / "var" / "bench"

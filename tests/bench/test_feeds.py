@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.compute import Tally, compute
+from app.partitions import partition_of
 from bench.agreement import RULES
 from bench.feeds import (
     EXCERPT,
@@ -15,7 +16,6 @@ from bench.feeds import (
     closing_messages,
     generated,
     instrument_names,
-    partition_of,
     recording,
 )
 from bench.pipeline import frames_of

@@ -8,8 +8,8 @@ from itertools import count
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 
+from app.partitions import partition_of
 from models.frame import FRAME_VERSION, Connected, Frame, Item, Notification, Tick, encode_frame
 
 NAME = "HAND-PERPETUAL"
@@ -25,12 +25,6 @@ def time_of(at: float) -> int:
 def channel_of(name: str) -> str:
     """Return the book channel of an instrument."""
     return f"book.{name}.100ms"
-
-
-def partition_of(name: str, partitions: int) -> int:
-    """Return the partition of an instrument, as Kafka's own partitioner does."""
-    hashed: int = murmur2(name.encode()) & 0x7FFFFFFF
-    return hashed % partitions
 
 
 def neighbour_of(name: str, partitions: int) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from app.partitions import partition_of
 from app.settings import Settings
 from app.topics import changelog_name
 from app.verify.changelog import Recovered
@@ -20,7 +21,6 @@ from tests.chaos.hand import (
     Session,
     change,
     neighbour_of,
-    partition_of,
     produce,
     produce_frames,
     snapshot,

@@ -9,9 +9,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from app.partitions import partition_of
 from app.settings import Settings
 from models.frame import Frame, encode_frame
-from tests.chaos.hand import START_MS, STEP_MS, Session, change, partition_of, snapshot
+from tests.chaos.hand import START_MS, STEP_MS, Session, change, snapshot
 
 NAMES = tuple(f"T{number}-PERPETUAL" for number in range(12))
 FLUSH_S = 0.02
