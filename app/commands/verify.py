@@ -19,7 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from app.commands.environment import load_settings
 from app.errors import UserError
 from app.settings import Settings
-from app.verify.live import Ask, Claim, Verdict, claim_of, compare, decode
+from app.verify.live import Ask, Claim, Compared, Verdict, claim_of, compare, decode
 from app.verify.records import Unreadable
 
 DEPTH: Final = 1_000
@@ -47,12 +47,12 @@ def verify(
 ) -> None:
     """Compare served books with a replay of the feed; exit 1 if one differs, 2 if none can be.
 
-    The whole feed that Kafka still has is read, by code that shares nothing with the workers'.
+    The whole feed that Kafka still has is read, into books whose code is not the workers'.
     """
     settings = load_settings()
     base = (url or f"http://127.0.0.1:{settings.web_port}").rstrip("/")
     try:
-        verdicts = asyncio.run(_verify(settings, base, instrument, venue))
+        verdicts, strays = asyncio.run(_verify(settings, base, instrument, venue))
     except Unreadable as error:
         raise UserError(str(error)) from error
     if as_json:
@@ -60,6 +60,11 @@ def verify(
             print(json.dumps(asdict(verdict)))
     else:
         Console().print(_table(verdicts))
+    if strays:
+        Console(stderr=True, highlight=False).print(
+            f"frames in a partition that is not their instrument's: {strays:,}; workers refuse "
+            "them, and so did the replay"
+        )
     _conclude(verdicts)
 
 
@@ -75,9 +80,7 @@ def _conclude(verdicts: list[Verdict]) -> None:
         raise UserError("no instrument is served that could be compared")
 
 
-async def _verify(
-    settings: Settings, base: str, names: list[str] | None, venue: bool
-) -> list[Verdict]:
+async def _verify(settings: Settings, base: str, names: list[str] | None, venue: bool) -> Compared:
     from aiokafka.errors import KafkaError
 
     served = names if names is not None else await asyncio.to_thread(_served, base)

@@ -12,9 +12,10 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from app.verify.records import Record, consumer, partitions_of, records_of, stream
+from app.verify.strays import is_stray
 from app.verify.truth import PlainBook, parse
 from models.frame import Notification, decode_frame
 
@@ -57,11 +58,21 @@ class Verdict:
     differences: list[str] = field(default_factory=list)
 
 
+class Compared(NamedTuple):
+    """All verdicts, and how many frames of the feed were refused."""
+
+    verdicts: list[Verdict]
+    strays: int
+
+
 class Replay:
     """The books of some instruments of a feed, in the plainest way."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], partitions: int) -> None:
         self.names = frozenset(names)
+        self.partitions = partitions
+        self.strays = 0
+        """Frames in a partition that is not their instrument's, which workers refuse, too."""
         self.books: dict[str, PlainBook] = {}
         self.on_change: Callable[[str, PlainBook], None] = lambda name, book: None
 
@@ -71,6 +82,9 @@ class Replay:
             try:
                 frame = decode_frame(record.value or b"")
             except ValueError:
+                continue
+            if is_stray(frame, record.partition, self.partitions):
+                self.strays += 1
                 continue
             if frame.instrument not in self.names:
                 continue
@@ -170,18 +184,20 @@ async def compare(
     parties: dict[str, Ask],
     names: Iterable[str],
     on_records: Callable[[int], None] = lambda count: None,
-) -> list[Verdict]:
+) -> Compared:
     """Replay the feed to its end, then compare; return a verdict per instrument and party."""
     names = list(names)
-    replay = Replay(names)
     async with consumer(kafka) as client:
         partitions = await partitions_of(client, topic)
+        replay = Replay(names, len(partitions))
         async for batch in stream(client, partitions):
             replay.apply(batch)
             on_records(len(batch))
         comparison = Comparison(replay, parties, names)
         await comparison.run(client, partitions)
-    return sorted(comparison.verdicts.values(), key=lambda each: (each.instrument, each.party))
+    verdicts = comparison.verdicts.values()
+    in_order = sorted(verdicts, key=lambda each: (each.instrument, each.party))
+    return Compared(in_order, replay.strays)
 
 
 def claim_of(bids: Any, asks: Any, change_id: int, *, is_whole: bool) -> Claim:

@@ -25,7 +25,7 @@ class Report:
     """Answers marked live that are not the oracle's as of their change_id."""
     ttr_s: float | None = None
     compared: dict[str, int] = field(default_factory=dict)
-    """What was looked at: a check of nothing finds nothing."""
+    """What was looked at: a check of nothing finds nothing. `stray_frames` were refused."""
     offenders: dict[str, list[str]] = field(default_factory=dict)
 
     @property

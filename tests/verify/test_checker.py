@@ -10,6 +10,7 @@ import pytest
 from app import WHAT_RUNS
 from app.books_codec import BooksCodec
 from app.compiled import RUNS_COMPILED
+from app.partitions import partition_of
 from app.processor import Processor, Rules
 from app.verify.checker import Written, check
 from app.verify.oracle import Oracle
@@ -85,6 +86,29 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
         "final_books": 1,
         "reference_windows": 6,
     }
+
+
+def test_a_frame_in_another_partition_is_refused_as_a_worker_does() -> None:
+    what = written()
+    end = len(what.feed)
+    partitions = next(count for count in range(2, 99) if not partition_of(NAME, count))
+    other = next(name for name in map(str, range(99)) if partition_of(name, partitions))
+    before = [Record(1, 0, b"", what.feed[0].value or b"")]
+    session = Session("s", other)
+    stray = encode_frame(session.frame(snapshot(1, 1, other), at=1, connects=True))
+    # As of the first one's offset there is a state in the changelog.
+    after = [Record(0, end, b"", stray), Record(0, end + 1, b"", encode_frame(frames()[-1]))]
+    what.feed[:] = before + what.feed + after
+    what.ends |= dict.fromkeys(range(partitions), 0) | {0: end + 2, 1: 1}
+    what.committed |= what.ends
+    report = check(what, RULES)
+    assert report.ok, report.to_dict()
+    assert report.compared["stray_frames"] == 2
+    assert report.compared["reference_windows"] == 6
+    assert report.offenders["stray_frames"] == [
+        f"feed-1@0: {NAME} belongs in another partition",
+        f"feed-0@{end}: {other} belongs in another partition",
+    ]
 
 
 def figures(report: Report) -> tuple[int, int, bool, int]:

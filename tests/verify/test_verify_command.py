@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from app.__main__ import main
+from app.partitions import partition_of
 from app.settings import Settings
 from app.topics import ensure_topics
-from tests.chaos.hand import NAME, Session, change, partition_of, produce_frames, snapshot
+from tests.chaos.hand import NAME, Session, change, produce_frames, snapshot
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -88,6 +89,19 @@ def test_an_equal_book(fed: Settings, capsys: pytest.CaptureFixture[str]) -> Non
         "levels": 3,
         "differences": [],
     }
+
+
+def test_frames_in_another_partition_are_refused_and_said(
+    fed: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = 1 - partition_of(NAME, 2)
+    strays = [Session("t").frame(snapshot(3, 4), at=4, connects=True)]  # another book of change 3
+    asyncio.run(produce_frames(fed.kafka, f"{fed.topic_prefix}feed", strays, other))
+    with worker(BIDS, ASKS, 3) as url:
+        assert main(["verify", "--url", url, "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["status"] == "equal"
+    assert "a partition that is not their instrument's: 1;" in captured.err
 
 
 def test_a_book_that_differs(fed: Settings, capsys: pytest.CaptureFixture[str]) -> None:
