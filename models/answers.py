@@ -112,33 +112,30 @@ class QualityRow(Answer):
     window_status: WindowStatus | None
     """Of the last closed window of the shortest length."""
     instrument_state: str | None
+    """The venue's word: open, locked, halted, settlement, closed, …; null until it has said one."""
     platform_state: Literal["open", "locked", "maintenance"] | None
+    """What the venue has announced of itself in this session; null if nothing."""
     gaps: Count
+    """Breaks of the book, of any kind."""
     quotes_agreed: Count
+    """Quotes and tickers whose best bid and ask, price and size, were a top of the rebuilt book."""
     quotes_unmatched: Count
+    """Those that were none: most are of moments between two messages of the book."""
     audit_failures: Count
+    """Books that were given up because the venue's quotes had contradicted them for long."""
     silences: Count
+    """Times that nothing came for longer than the instrument's own quiet explains."""
     off_tick: Count
+    """Level changes at a price that is no multiple of the tick that the venue has listed."""
     refused: Count
+    """Messages about it that were refused."""
 
 
-class ImbalanceRow(Answer):
-    """The current state of an instrument."""
+class ImbalanceRow(QualityRow):
+    """The current state of an instrument: its quality, and its numbers."""
 
-    instrument: Name
-    channel: str
-    status: Status
-    simulated: bool
-    worker: str
-    """The worker that ingests it."""
-    partition: Count
-    change_id: int | None
-    venue_ts_ms: Milliseconds | None
-    clock_ms: Milliseconds | None
-    """Event time: up to here everything is included."""
     received_ms: Milliseconds | None
     published_ms: Milliseconds | None
-    age_ms: Milliseconds | None
 
     best_bid: Positive | None
     best_bid_size: Positive | None
@@ -162,34 +159,14 @@ class ImbalanceRow(Answer):
     open_interest_usd: Amount | None
     current_funding: float | None
     """The funding rate of now, as a fraction for 8 hours."""
-    instrument_state: str | None
-    """The venue's word: open, locked, halted, settlement, closed, …; null until it has said one."""
-    platform_state: Literal["open", "locked", "maintenance"] | None
-    """What the venue has announced of itself in this session; null if nothing."""
 
     window_end_ms: Milliseconds | None
-    """End of the last closed window, whose flow follows."""
+    """End of the last closed window of the shortest length, whose flow follows."""
     window_length_ms: Milliseconds | None
     ofi_usd: float | None
     """Order flow imbalance at the best level."""
     ofi_normalised: float | None
     trade_flow_usd: float | None
-    window_status: WindowStatus | None
-
-    gaps: Count
-    """Breaks of the book, of any kind."""
-    quotes_agreed: Count
-    """Quotes and tickers whose best bid and ask, price and size, were a top of the rebuilt book."""
-    quotes_unmatched: Count
-    """Those that were none: most are of moments between two messages of the book."""
-    audit_failures: Count
-    """Books that were given up because the venue's quotes had contradicted them for long."""
-    silences: Count
-    """Times that nothing came for longer than the instrument's own quiet explains."""
-    off_tick: Count
-    """Level changes at a price that is no multiple of the tick that the venue has listed."""
-    refused: Count
-    """Messages about it that were refused."""
 
 
 class GroupedBook(Answer):

@@ -4,16 +4,12 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from models.answers import ImbalanceAnswer, ImbalanceRow, QualityAnswer, QualityRow, WindowsAnswer
+from models.answers import ImbalanceAnswer, QualityAnswer, WindowsAnswer
 from tests.views.checks import ask, ask_wrongly
 from tests.views.recorded import RecordedServing
 
 BTC, ETH = "BTC_USDC-PERPETUAL", "ETH-PERPETUAL"
 LOST, WAITING = "LTC_USDC-PERPETUAL", "XRP_USDC-PERPETUAL"
-
-
-def test_quality_is_part_of_the_state() -> None:
-    assert set(QualityRow.model_fields) <= set(ImbalanceRow.model_fields)
 
 
 async def test_quality(http: ClientSession, url: str, serving: RecordedServing) -> None:
