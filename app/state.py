@@ -13,16 +13,15 @@ from app.exact.keeper import StateKeeper
 from app.frames import REPLAYED
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
 from app.latest import LatestStates
+from app.live_state import live_state
 from app.metrics import Metrics
 from app.partitions import partition_of
 from app.processor import Processor, Rules
 from app.serving import BookView, Owner, Readiness
 from models.frame import Frame, Item, Tick
 from models.live import LiveRecord, LiveState
-from orderbook.imbalance import imbalance
 from orderbook.span import Span
-from orderbook.units import RATIO_UNIT, UNIT
-from orderbook.window import open_interest_usd, weighted_mid
+from orderbook.units import UNIT
 
 if TYPE_CHECKING:
     from app.ingest import Ingest
@@ -176,64 +175,8 @@ class WorkerState:
 
     def live_state(self, state: Processor, partition: int) -> LiveState:
         """Return the current state of an owned instrument."""
-        instrument, counts = state.instrument, state.counts
-        book, told, audit = instrument.book, state.told, state.audit
-        measured = None if state.is_retired else instrument.state()
-        live = LiveState(
-            instrument=state.name,
-            channel=instrument.channel,
-            status=state.status,
-            simulated=state.is_simulated,
-            worker=state.worker,
-            partition=partition,
-            change_id=book.change_id,
-            venue_ts_ms=book.timestamp_ms or None,
-            clock_ms=instrument.clock_ms,
-            received_ms=state.received_ns // 1_000_000,
-            published_ms=self.now_ms(),
-            current_funding=told.funding,
-            instrument_state=told.state,
-            platform_state=told.platform,
-            gaps=counts["gaps"] + counts["gaps_at_ingest"] + counts["crossed"] + audit.failed,
-            quotes_agreed=audit.agreed,
-            quotes_unmatched=audit.unmatched,
-            audit_failures=audit.failed,
-            silences=counts["silences"],
-            off_tick=counts["off_tick"],
-            refused=counts["refused"],
-        )
-        if measured is not None:
-            live.best_bid = measured.bid / UNIT
-            live.best_bid_size = measured.bid_size / UNIT
-            live.best_ask = measured.ask / UNIT
-            live.best_ask_size = measured.ask_size / UNIT
-            live.mid = (measured.bid + measured.ask) / (2 * UNIT)
-            live.weighted_mid = weighted_mid(measured)
-            live.spread_bp = measured.spread_ratio() / RATIO_UNIT
-            sums = measured.sums
-            live.imbalance_1, live.imbalance_5, live.imbalance_10 = (
-                imbalance(*pair) for pair in sums[:3]
-            )
-            live.imbalance_10bp, live.imbalance_25bp, live.imbalance_50bp = (
-                imbalance(*pair) for pair in sums[3:]
-            )
-        ticker = instrument.ticker
-        if ticker is not None:
-            live.mark_price = ticker.mark_price
-            live.index_price = ticker.index_price
-            live.funding_8h = ticker.funding_8h
-            live.open_interest_usd = open_interest_usd(
-                ticker.open_interest, ticker.mark_price, linear=instrument.linear
-            )
         window = self._windows.get(state.name)
-        if window is not None:
-            live.window_end_ms = window["end_ms"]
-            live.window_length_ms = window["length_ms"]
-            live.ofi_usd = window["ofi_usd"]
-            live.ofi_normalised = (window["ofi_normalised"] or [None])[0]
-            live.trade_flow_usd = window["trade_flow_usd"]
-            live.window_status = window["status"]
-        return live
+        return live_state(state, partition, window, self.now_ms())
 
     def _forget_partitions(self) -> None:
         owned = self.books.partitions

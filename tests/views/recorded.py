@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from app.live_state import live_state
 from app.processor import Processor, Rules
 from app.push.hub import Hub
 from app.recording import read_recording
@@ -19,10 +20,8 @@ from app.views.site import Limits, install
 from models.frame import FRAME_VERSION, Connected, Frame, Notification
 from models.live import LiveState
 from models.window import encode_window
-from orderbook.imbalance import imbalance
 from orderbook.span import Span
-from orderbook.units import RATIO_UNIT, UNIT
-from orderbook.window import weighted_mid
+from orderbook.units import UNIT
 
 RECORDING = Path(__file__).parents[1] / "data" / "coinm-ethusd-excerpt.jsonl.gz"
 RECORDED_NAME = b"ETH-PERPETUAL"
@@ -136,36 +135,11 @@ class RecordedServing:
         return Readiness(not self.faults, self.faults, {"instruments": len(self.processors)})
 
     def _state(self, processor: Processor) -> LiveState:
-        instrument = processor.instrument
-        state = LiveState(
-            instrument=processor.name,
-            channel=instrument.channel,
-            status=processor.status,
-            simulated=self.simulated,
-            worker=self.worker,
-            partition=self.owner(processor.name).partition,
-            change_id=instrument.book.change_id,
-            venue_ts_ms=instrument.book.timestamp_ms or None,
-            clock_ms=instrument.clock_ms,
-            received_ms=processor.received_ns // 1_000_000,
-            published_ms=processor.received_ns // 1_000_000,
-            gaps=processor.counts["gaps"],
-            refused=processor.counts["refused"],
-        )
-        if (top := instrument.state()) is not None:
-            state.best_bid, state.best_bid_size = top.bid / UNIT, top.bid_size / UNIT
-            state.best_ask, state.best_ask_size = top.ask / UNIT, top.ask_size / UNIT
-            state.mid = (top.bid + top.ask) / (2 * UNIT)
-            state.weighted_mid = weighted_mid(top)
-            state.spread_bp = top.spread_ratio() / RATIO_UNIT
-            ratios = [imbalance(bids, asks) for bids, asks in top.sums]
-            state.imbalance_1, state.imbalance_5, state.imbalance_10 = ratios[:3]
-            state.imbalance_10bp, state.imbalance_25bp, state.imbalance_50bp = ratios[3:]
-        if (window := self.last_window.get(processor.name)) is not None:
-            state.window_end_ms, state.window_length_ms = window["end_ms"], window["length_ms"]
-            state.ofi_usd, state.trade_flow_usd = window["ofi_usd"], window["trade_flow_usd"]
-            state.ofi_normalised = (window["ofi_normalised"] or [None])[0]
-            state.window_status = window["status"]
+        name = processor.name
+        received_ms = processor.received_ns // 1_000_000
+        partition = self.owner(name).partition
+        state = live_state(processor, partition, self.last_window.get(name), received_ms)
+        state.simulated, state.worker = self.simulated, self.worker
         return state
 
 
