@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
-
-from faust.types import TP
 
 from app.books_codec import BooksCodec
 from app.exact.keeper import StateKeeper
 from app.frames import REPLAYED
+from app.heard import Heard
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
 from app.latest import LatestStates
 from app.live_state import live_state
 from app.metrics import Metrics
 from app.partitions import partition_of
 from app.processor import Processor, Rules
+from app.readiness import readiness_of
 from app.serving import BookView, Owner, Readiness
 from models.frame import Frame, Item, Tick
 from models.live import LiveRecord, LiveState
@@ -35,9 +36,6 @@ RETIRED_SHOWN_MS: Final = 24 * 3_600_000
 """So long an instrument that the venue has delisted is still answered for, as `retired`."""
 BEHIND_MS: Final = 1_000
 """What was received longer ago than this is of a backlog, or of a recording."""
-WHOLE_LIVE_S: Final = 2.0
-"""So often all states of a partition are written to `live`, so that what is gone disappears, and
-what a worker cannot be sure of, because it missed a record, is known again."""
 
 
 class WorkerState:
@@ -83,15 +81,8 @@ class WorkerState:
             app.raw_table("latest", is_global=True), lambda: app.rebalancing or app.in_recovery
         )
         self._windows: dict[str, dict[str, Any]] = {}
-        self._changed: dict[int, set[str]] = {}
-        self._heard_ms: dict[int, int] = {}
-        """What was heard since the last live record."""
-        self._heard_at_ms: dict[int, int] = {}
-        self._whole_at: dict[int, float] = {}
-        self._published_ms: dict[int, int] = {}
-        """By partition: when its last live record was written, which names the record."""
-        self._told_status: dict[str, str] = {}
-        """By instrument: the status in its last live record."""
+        """By instrument: its last closed window of the shortest length."""
+        self._heard: defaultdict[int, Heard] = defaultdict(Heard)
         self.delay_ms = 0
         """From receipt until it was applied, of the last frame."""
         self._newest: dict[tuple[str, Span], int] = {}
@@ -105,10 +96,10 @@ class WorkerState:
     def heard(self, partition: int, frame: Frame) -> None:
         """Note what a frame was about, for the next live record."""
         received_ms = max((_heard_ms(item) for item in frame.items), default=0)
-        self._heard_ms[partition] = max(received_ms, self._heard_ms.get(partition, 0))
-        self._heard_at_ms[partition] = max(received_ms, self._heard_at_ms.get(partition, 0))
+        heard = self._heard[partition]
+        heard.hear(received_ms)
         if frame.sequence:
-            self._changed.setdefault(partition, set()).add(frame.instrument)
+            heard.change(frame.instrument)
             self.delay_ms = max(0, self.now_ms() - received_ms)
             self.metrics.latency["applied"].observe(self.delay_ms / 1_000)
 
@@ -122,7 +113,7 @@ class WorkerState:
         self.metrics.window(record["status"], record["end_ms"], self.now_ms())
         if record["length_ms"] == self.lengths_ms[0] and "hop_ms" not in record:
             self._windows[instrument] = record
-            self._changed.setdefault(partition, set()).add(instrument)
+            self._heard[partition].change(instrument)
 
     def saw_window(self, instrument: str, span: Span, start_ms: int) -> None:
         """Note a window of the history."""
@@ -131,39 +122,22 @@ class WorkerState:
 
     def changed_states(self) -> Iterator[LiveRecord]:
         """Yield a live record for each owned partition of which something was heard."""
-        now = time.monotonic()
+        now_s = time.monotonic()
         for number, partition in list(self.books.partitions.items()):
-            heard_ms = self._heard_ms.pop(number, None)
-            changed = self._changed.pop(number, set())
-            whole = now - self._whole_at.get(number, 0.0) >= WHOLE_LIVE_S
-            if heard_ms is None and not changed and not whole:
+            known = (s for s in partition.states.values() if not self._is_forgotten(s))
+            due = self._heard[number].due(known, now_s=now_s, now_ms=self.now_ms())
+            if due is None:
                 continue
-            if whole:
-                self._whole_at[number] = now
-            states = [
-                state
-                for state in partition.states.values()
-                if not self._is_forgotten(state)
-                and (
-                    whole
-                    or state.name in changed
-                    or state.status != self._told_status.get(state.name)  # a tick can change it
-                )
-            ]
-            self._told_status |= {state.name: state.status for state in states}
-            heard_ms = heard_ms or max((s.received_ns for s in states), default=0) // 1_000_000
-            after_ms = self._published_ms.get(number, 0)
-            self._published_ms[number] = max(self.now_ms(), after_ms + 1)
             record = LiveRecord(
                 partition=number,
                 worker=self.worker,
-                published_ms=self._published_ms[number],
-                after_ms=after_ms,
-                heard_ms=heard_ms,
-                whole=whole,
-                states={state.name: self.live_state(state, number) for state in states},
+                published_ms=due.published_ms,
+                after_ms=due.after_ms,
+                heard_ms=due.heard_ms,
+                whole=due.whole,
+                states={state.name: self.live_state(state, number) for state in due.states},
             )
-            self.metrics.live(record.states[name] for name in changed & record.states.keys())
+            self.metrics.live(record.states[name] for name in due.changed & record.states.keys())
             yield record
 
     def _is_forgotten(self, state: Processor) -> bool:
@@ -179,14 +153,8 @@ class WorkerState:
         return live_state(state, partition, window, self.now_ms())
 
     def _forget_partitions(self) -> None:
-        owned = self.books.partitions
-        for number in [n for n in self._heard_at_ms if n not in owned]:
-            del self._heard_at_ms[number]
-        for number in [n for n in self._whole_at if n not in owned]:
-            del self._whole_at[number]
-            self._published_ms.pop(number, None)
-            self._changed.pop(number, None)
-            self._heard_ms.pop(number, None)
+        for number in self._heard.keys() - self.books.partitions.keys():
+            del self._heard[number]
 
     # Views read
 
@@ -250,7 +218,7 @@ class WorkerState:
 
     def _hears(self, partition: int) -> bool:
         """Whether the feed of an owned partition has said something lately."""
-        return self.now_ms() - self._heard_at_ms.get(partition, 0) <= self.stale_after_ms
+        return self.now_ms() - self._heard_at_ms(partition) <= self.stale_after_ms
 
     def windows(
         self, instrument: str, span: Span, from_ms: int, to_ms: int, limit: int
@@ -273,66 +241,13 @@ class WorkerState:
 
     def readiness(self) -> Readiness:
         """Return whether this worker does its work."""
-        app = self.app
-        reasons: list[str] = []
-        owned = self.books.partitions
-        if app.rebalancing:
-            reasons.append("partitions are being assigned")
-        elif app.in_recovery:
-            reasons.append("tables are being recovered")
-        if not self.kafka_answers:
-            reasons.append("Kafka does not answer")
-        assigned = self._assigned_partitions()
-        if assigned - owned.keys():
-            reasons.append(f"partitions {sorted(assigned - owned.keys())} are not taken over yet")
-        if not app.consumer_is_ready:
-            reasons.append("not yet a member of the consumer group")
-        statuses: dict[str, int] = {}
-        for partition in owned.values():
-            for state in partition.states.values():
-                statuses[state.status] = statuses.get(state.status, 0) + 1
-        if not reasons:
-            reasons += self._missing()
-        details = {
-            "worker": self.worker,
-            "partitions": sorted(owned),
-            "instruments": len(self.states()),
-            "owned": statuses,
-        }
-        if self.ingest is not None:
-            details["connections"] = [one.status() for one in self.ingest.connections]
-        return Readiness(not reasons, reasons, details, [] if reasons else self._degraded())
-
-    def _degraded(self) -> list[str]:
-        """Say what is not as it should be, although the worker does its work."""
-        reasons: list[str] = []
-        if self.ingest is not None:
-            reasons += self.ingest.troubles()
-        quiet = [n for n in self.books.partitions if self.feed_age_ms(n) > self.stale_after_ms]
-        behind = {n: lag for n in quiet if (lag := self._lag(n)) > 0}
-        if behind:
-            lag = sum(behind.values())
-            reasons.append(f"partitions {sorted(behind)} are behind: {lag} frames to be processed")
-        if silent := sorted(set(quiet) - behind.keys()):
-            reasons.append(f"the feed of partitions {silent} is stale")
-        states = self._owned_states()
-        lost = [state for state in states if state.status != "live"]
-        if lost:
-            reasons.append(f"{len(lost)} of {len(states)} instruments have no live book")
-        return reasons
-
-    def _lag(self, number: int) -> int:
-        """Return how many frames of an owned partition wait, as of the last fetch."""
-        tp = self.books.input_tp(number)
-        if not self.app.consumer_is_ready or tp not in self.app.consumer.assignment():
-            return 0
-        return (self.app.consumer.highwater(tp) or 0) - self.books.partitions[number].position
+        return readiness_of(self)
 
     def followed(self) -> list[str]:
         """Return the owned instruments that a worker ingests, as far as the feed says."""
-        return [state.name for state in self._owned_states() if state.worker != REPLAYED]
+        return [state.name for state in self.owned_states() if state.worker != REPLAYED]
 
-    def _owned_states(self) -> list[Processor]:
+    def owned_states(self) -> list[Processor]:
         """Return the states of what is owned and ingested."""
         return [
             state
@@ -348,29 +263,11 @@ class WorkerState:
         """
         if not self.books.partitions[partition].states:
             return 0
-        return max(0, self.now_ms() - self._heard_at_ms.get(partition, 0))
+        return max(0, self.now_ms() - self._heard_at_ms(partition))
 
-    def _missing(self) -> list[str]:
-        """Say what is still without a book here or unknown to the views."""
-        known = self.states()
-        if self.app.options.ingest and self.books.partitions:
-            if self.ingest is None:
-                return ["ingest has not started yet"]
-            if self.ingest.session is None and not known:
-                return ["not connected to the venue yet"]
-            wanted = self.ingest.wanted.instruments()
-            missing = [n for n in wanted if n not in known or known[n].status == "waiting"]
-            if missing:
-                return [
-                    f"{len(missing)} of {len(wanted)} instruments wait for their first snapshot"
-                ]
-        return [] if known else ["no instrument is known yet"]
-
-    def _assigned_partitions(self) -> set[int]:
-        if not self.app.consumer_is_ready:
-            return set()
-        assignment: set[TP] = self.app.consumer.assignment()
-        return {tp.partition for tp in assignment if tp.topic == self.books.topic}
+    def _heard_at_ms(self, partition: int) -> int:
+        heard = self._heard.get(partition)
+        return heard.at_ms if heard is not None else 0
 
 
 def _heard_ms(item: Item) -> int:
