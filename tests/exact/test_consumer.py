@@ -295,6 +295,48 @@ async def test_a_skipped_record_is_read_again(topics: Settings) -> None:
     assert await commits(topics) == 44
 
 
+async def test_no_more_is_fetched_than_two_deliveries_that_wait(topics: Settings) -> None:
+    worker = Exact(topics, checkpoint_ms=300)
+    async with running(worker):
+        consumer = worker.app.consumer
+        undone = consumer._undone.setdefault(worker.keeper.topic, set())
+        worker.hold.clear()
+        await produce(topics, 0, 40)
+        await until("one under way", lambda: len(undone) == 1)
+        await produce(topics, 40, 40)
+        await until("one at hand", lambda: consumer._held)
+        await produce(topics, 80, 400)
+        rounds = consumer.rounds
+        await until("the others are fetched", lambda: consumer.rounds > rounds + 3)
+        assert sum(len(delivery.records) for delivery in undone) <= 80
+        worker.hold.set()
+        await until("processed", lambda: len(worker.processed) == 480)
+        await until("all done", lambda: not consumer._undone[worker.keeper.topic])
+        assert not consumer._held
+        assert not consumer._buffered_partitions
+    assert await stored(topics) == expected(480)
+
+
+async def test_a_rebalance_lets_go_what_is_held(topics: Settings) -> None:
+    first, second = Exact(topics, 1, checkpoint_ms=300), Exact(topics, 2, checkpoint_ms=300)
+    async with running(first):
+        first.hold.clear()
+        for place in (0, 40):
+            await produce(topics, place, 40)
+            await until("handed over", lambda: first.app.consumer._undone)
+        async with running(second):
+            first.hold.set()
+            await produce(topics, 80, 40)
+            await until("shared", lambda: len(second.app.consumer.assignment()) > 0)
+            await produce(topics, 120, 40)
+
+            def is_done() -> bool:
+                return len({*first.processed, *second.processed}) == 160
+
+            await until("all processed", is_done)
+    assert await stored(topics) == expected(160)
+
+
 # Recovery
 
 
