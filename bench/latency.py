@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from models.frame import Notification, decode_frame
+from models.frame import Frame, Notification, decode_frame
 
 WINDOW_MS: Final = 1_000
 GRACE_MS: Final = 250
@@ -55,12 +55,15 @@ class Seen:
 
 def latencies(seen: Seen, seconds: float) -> dict[str, Any]:
     """Return rates and latencies of what was seen within so many seconds."""
-    heard = _heard(seen.feed)
+    frames = [decode_frame(value) for value in seen.feed]
+    heard = _heard(frames)
+    messages = sum(type(item) is Notification for frame in frames for item in frame.items)
     windows = [(at_ns, json.loads(value)) for at_ns, value in seen.windows]
     pushed = list(_pushed(seen.pushed))
     notifications = sum(len(times) for times in heard.values())
     return {
         "notifications_per_s": round(notifications / seconds, 1),
+        "messages_per_s": round(messages / seconds, 1),
         "frames_per_s": round(len(seen.feed) / seconds, 1),
         "socket_to_window_ms": percentiles(_after_socket(windows, heard)),
         "socket_to_push_ms": percentiles(_after_socket(pushed, heard)),
@@ -82,11 +85,10 @@ def percentiles(values: Sequence[float]) -> dict[str, float | int | None]:
     return {"count": len(ordered), "p50": at(0.5), "p99": at(0.99), "max": round(ordered[-1], 2)}
 
 
-def _heard(frames: Sequence[bytes]) -> dict[str, list[tuple[int, int]]]:
+def _heard(frames: Sequence[Frame]) -> dict[str, list[tuple[int, int]]]:
     """Return (venue time in ms, receive time in ns) of the book's changes, by instrument."""
     heard: dict[str, list[tuple[int, int]]] = {}
-    for value in frames:
-        frame = decode_frame(value)
+    for frame in frames:
         for item in frame.items:
             if isinstance(item, Notification):
                 params = _message.decode(item.message).params

@@ -6,14 +6,16 @@ import asyncio
 import sys
 import time
 from typing import Any, Final
+from urllib.request import urlopen
 
 import aiohttp
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.errors import UserError
 from bench.feeds import INSTRUMENTS
 from bench.latency import Seen, latencies
 from bench.machine import Usage, load, resident_mb
-from bench.pipeline import Broker, Reader, ends
+from bench.pipeline import Broker, Reader
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import Child, get_json
 from tests.harness.sampler import Sampler
@@ -25,6 +27,7 @@ WARM_S: Final = 15.0
 MEASURED_S: Final = 30.0
 QUICK_S: Final = 5.0
 READY_TIMEOUT_S: Final = 180.0
+ANSWER_TIMEOUT_S: Final = 10.0
 
 
 def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
@@ -58,7 +61,7 @@ def live(
         with memory_of(worker) as memory:
             seen = asyncio.run(_observe(pipeline, worker.url, seconds))
         percent = usage.percent()
-        lag = asyncio.run(_lag(pipeline))
+        lag = lag_frames(worker.url)
         worker.stop()
     return {
         "seconds": seconds,
@@ -133,16 +136,12 @@ async def _listen(url: str, seen: Seen) -> None:
             seen.pushed += [(now_ns, line[5:]) for line in lines if line.startswith(b"data:")]
 
 
-async def _lag(pipeline: Pipeline) -> int:
-    """Return how many frames are not in a commit yet; a commit comes once a second."""
-    from aiokafka.admin import AIOKafkaAdminClient
-
-    configured = pipeline.installation
-    wanted = await ends(configured.kafka, pipeline.topic("feed"))
-    admin = AIOKafkaAdminClient(bootstrap_servers=configured.kafka)
-    await admin.start()
-    try:
-        known = await admin.list_consumer_group_offsets(configured.app_id, partitions=list(wanted))
-    finally:
-        await admin.close()
-    return sum(end - max(0, known[tp].offset) for tp, end in wanted.items() if tp in known)
+def lag_frames(url: str) -> int:
+    """Return how many frames of the feed a worker has not processed yet, as its metrics say."""
+    with urlopen(f"{url}/metrics", timeout=ANSWER_TIMEOUT_S) as answer:
+        text = answer.read().decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "steelyard_lag_records" and sample.labels["topic"] == "feed":
+                return int(sample.value)
+    raise UserError(f"bench: {url}/metrics says nothing of the lag")

@@ -58,6 +58,7 @@ def throughput(results: Sequence[Result]) -> str:
             "level changes/s",
             "Steelyard, 1 worker, is",
             "CPU µs a notification",
+            "all committed",
             "windows",
         ),
         (
@@ -69,6 +70,7 @@ def throughput(results: Sequence[Result]) -> str:
                 number(result["levels_per_s"] or None),
                 _ratio(own.get(result["log"]), result),
                 _cpu_us(result),
+                _committed(result),
                 _agreement(result["agreement"]),
             )
             for result in results
@@ -82,6 +84,7 @@ def live(results: Sequence[Result]) -> str:
         (
             "asked/s",
             "came/s",
+            "messages/s",
             "socket → window ms p50 / p99 / max",
             "socket → push ms p50 / p99 / max",
             "beyond the end ms p50 / p99",
@@ -94,6 +97,7 @@ def live(results: Sequence[Result]) -> str:
             (
                 number(result["rate"]),
                 number(result["notifications_per_s"]),
+                number(result["messages_per_s"]),
                 _spread(result["socket_to_window_ms"], "p50", "p99", "max"),
                 _spread(result["socket_to_push_ms"], "p50", "p99", "max"),
                 _spread(result["beyond_end_ms"], "p50", "p99"),
@@ -101,7 +105,7 @@ def live(results: Sequence[Result]) -> str:
                 number(result["lag_frames"]),
             )
             if "failed" not in result
-            else (number(result["rate"]), "not live in time", *[None] * 7)
+            else (number(result["rate"]), "not live in time", *[None] * 8)
             for result in results
         ),
     )
@@ -175,6 +179,12 @@ def _cpu_us(result: Result) -> str | None:
     """Of all its processes, starts included."""
     cpu_s = result.get("cpu_s")
     return None if cpu_s is None else number(1e6 * cpu_s / result["changes"])
+
+
+def _committed(result: Result) -> str | None:
+    """How long after the last window the commit came that includes all of the log."""
+    after_s = result.get("committed_after_s")
+    return None if after_s is None else f"{after_s} s after"
 
 
 def _agreement(agreement: Result | None) -> str:

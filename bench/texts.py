@@ -25,13 +25,15 @@ REPLAY: Final = """\
 Everybody reads the same notifications from the same broker and publishes the windows of one second:
 observations, imbalance of 1, 5 and 10 levels, order flow imbalance of the best level. The column
 "windows" says whether they agree with those of `compute`. The peers do no more than that. Steelyard
-computes all its fields, and windows of 1 s, 10 s and 1 min; its time ends with the commit that
-follows the checkpoint of everything. It reads frames, as its ingest writes them; the peers read a
-record a notification, which is how each of them is used. Each peer is given as much of the log as
-it can do in about half a minute; rates are from the first windows published to the last, so that
-starts do not count. Processor time is that of the whole process, its start included, which weighs
-most on who is given least. Kafka Streams has one stream thread, and those of the JVM beside it,
-which compiles while it runs: that counts."""
+computes all its fields, and windows of 1 s, 10 s and 1 min, with checkpoints and commits all the
+while. The commit that includes the very last record comes when the states that were told little
+since their last record have reached the age of 20 s (decision 6): it has a column of its own. What
+is not in a commit is in the feed, and is computed again after a crash. It reads frames, as its
+ingest writes them; the peers read a record a notification, which is how each of them is used. Each
+peer is given as much of the log as it can do in about half a minute; rates are from the first
+windows published to the last, so that starts do not count. Processor time is that of the whole
+process, its start included, which weighs most on who is given least. Kafka Streams has one stream
+thread, and those of the JVM beside it, which compiles while it runs: that counts."""
 PEERS: Final = """\
 What each of them keeps, and what a crash leaves of it:
 
@@ -52,11 +54,12 @@ notifications since the commit may be counted twice |
 | all in memory only | the process; only the window is kept | – | the book is lost: wrong until \
 each instrument has a new snapshot |"""
 LIVE: Final = """\
-The simulated exchange, one worker, 131 instruments. A window can close when the first notification
+The simulated exchange, one worker, 131 instruments. Rates are of books; trades and tickers come
+besides, which "messages" includes. A window can close when the first notification
 past its end and the grace of 250 ms comes: "socket → window" is from the receipt of that
 notification to the record in a consumer's hands, "socket → push" to the event of `/v1/stream`.
 "beyond the end" is the record's time minus the window's end: the grace and the wait for that
-notification are in it. Commits come once a second: the lag is at least half a second of frames.
+notification are in it. The lag is what the worker has not processed when the measurement ends.
 Percentages are of one core; exchange, broker and consumers share the machine with the worker."""
 RESTART: Final = f"""\
 The exchange goes on all the while; the time is from the start of the new process until every

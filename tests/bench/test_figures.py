@@ -84,7 +84,6 @@ def test_percentiles() -> None:
 def test_what_was_there_at_the_first_look_is_not_timed() -> None:
     output = Output(marks=[(10.0, 20), (11.0, 60), (14.0, 100)])
     assert output.timed() == (4.0, 0.8)
-    assert output.timed(end=15.0) == (5.0, 0.8)
 
 
 def result(who: str, rate: int, **fields: Any) -> dict[str, Any]:
