@@ -16,12 +16,12 @@ from bench.pipeline import WORK
 from bench.tables import domain as domain_table
 from bench.tables import growth, live, restart, throughput
 from bench.targets import targets
-from bench.texts import DOMAIN, GROWTH, HEAD, LIVE, PEERS, REPLAY, RESTART
+from bench.texts import BOUNDS, DOMAIN, GROWTH, HEAD, LIVE, PEERS, REPLAY, RESTART
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 PLOT: Final = ROOT / "docs" / "performance.png"
 PLOTTER: Final = Path(__file__).parent / "plot"
-PARTS: Final = ("replay", "peers", "live", "restart", "growth", "domain")
+PARTS: Final = ("replay", "peers", "live", "restart", "memory", "growth", "domain")
 EXIT_NOTHING: Final = 2
 
 Reports = dict[str, dict[str, Any]]
@@ -63,6 +63,7 @@ def page(reports: Reports) -> str:
     ):
         if part in reports:
             sections.append(f"## {title}\n\n{text}\n\n{table(reports[part]['results'])}\n")
+    sections.append(f"## What bounds it\n\n{BOUNDS}\n")
     sections.append(f"## Where it was measured\n\n{_machines(reports)}\n")
     return "\n".join(sections)
 

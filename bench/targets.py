@@ -12,11 +12,14 @@ Row = tuple[str, str, str | None, str | None]
 LEAST_RATIOS: Final = {"naive Faust": 20.0, "Quix Streams": 5.0, "Bytewax": 1.0}
 """How many times as fast as a peer one worker is to be; for Kafka Streams there is no target."""
 TARGET_RATE: Final = 2_000
+MOST_MB: Final = 400.0
+FLAT_MB_AN_HOUR: Final = 10.0
+"""A line through the noise of an allocator is not quite level."""
 
 
 def targets(reports: Reports) -> str:
     """Return the table of targets."""
-    rows = [*_replay(reports), *_live(reports), *_restart(reports)]
+    rows = [*_replay(reports), *_live(reports), *_restart(reports), *_memory(reports)]
     return markdown(("what", "target", "measured", "reached"), rows)
 
 
@@ -82,7 +85,9 @@ def _live(reports: Reports) -> list[Row]:
         rows.append(("live, 2,000/s, worker", "≤ 60 %", f"{percent} %", _yes(percent <= 60)))
         most_mb = max(result["resident_mb"], default=None)
         if most_mb is not None:
-            rows.append(("memory", "≤ 400 MB", f"{most_mb} MB", _yes(most_mb <= 400)))
+            rows.append(
+                ("memory", f"≤ {MOST_MB:g} MB", f"{most_mb} MB", _yes(most_mb <= MOST_MB))
+            )
     return rows
 
 
@@ -95,6 +100,19 @@ def _restart(reports: Reports) -> list[Row]:
         else:
             seconds = result["seconds_to_live"]
             rows.append((result["what"], "≤ 15 s", f"{seconds} s", _yes(seconds <= 15)))
+    return rows
+
+
+def _memory(reports: Reports) -> list[Row]:
+    rows: list[Row] = []
+    for result in _results(reports, "memory"):
+        over = f"memory, {result['rate']}/s, {result['minutes']:g} min"
+        most_mb, slope = max(result["resident_mb"]), result["mb_an_hour"]
+        rows.append((over, f"≤ {MOST_MB:g} MB", f"{most_mb} MB", _yes(most_mb <= MOST_MB)))
+        if slope is not None:
+            is_flat = slope <= FLAT_MB_AN_HOUR
+            target = f"≤ {FLAT_MB_AN_HOUR:g} MB an hour"
+            rows.append((f"{over}, second half", target, f"{slope:+} MB an hour", _yes(is_flat)))
     return rows
 
 

@@ -71,3 +71,5 @@ best of three rounds: whatever else runs on the machine only ever adds."""
 DOMAIN: Final = """\
 Processor time of one core, the best of three rounds; each line includes the ones before it, so that
 "of it new" is the cost of a group of fields."""
+BOUNDS: Final = """\
+To be written from the figures."""

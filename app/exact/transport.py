@@ -240,10 +240,13 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         self._let_go(keeper)
 
     def _let_go(self, keeper: StateKeeper[Any] | None = None) -> None:
-        """Fetch again what was held, of a keeper or of all."""
+        """Fetch again what was held, of a keeper or of all, as far as it is still ours."""
         for tp in [tp for tp in self._held if keeper is None or keeper.wants(tp)]:
             self._held.discard(tp)
-            self.on_buffer_drop(tp)
+            if tp in self.assignment():
+                self.on_buffer_drop(tp)
+            else:
+                self._buffered_partitions.discard(tp)
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         if not isinstance(record, Delivery):
