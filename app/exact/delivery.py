@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, Protocol
 
-TURN_S: Final = 0.005
+TURN_S: Final = 0.002
 """So long a delivery keeps the loop for itself: no message of a venue, no answer waits longer."""
 
 

@@ -267,11 +267,9 @@ async def kept_per_record(worker: Exact | Plain, settings: Settings) -> tuple[in
         return sum(map(len, acked)) + len(consumer.unacked), made
 
 
-async def test_nothing_is_kept_of_records_and_a_task_made_of_many(topics: Settings) -> None:
+async def test_nothing_is_kept_of_records_and_no_task_made_of_them(topics: Settings) -> None:
     worker = Exact(topics, checkpoint_ms=3_600_000)
-    kept, made = await kept_per_record(worker, topics)
-    assert kept == 0
-    assert 0 < made < 50
+    assert await kept_per_record(worker, topics) == (0, 0)
 
 
 async def test_plain_faust_keeps_offsets_until_it_commits_and_makes_tasks(topics: Settings) -> None:
