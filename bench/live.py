@@ -15,7 +15,7 @@ from app.errors import UserError
 from bench.feeds import INSTRUMENTS
 from bench.latency import Seen, latencies
 from bench.machine import Usage, load, resident_mb
-from bench.pipeline import Broker, Reader
+from bench.pipeline import Broker, Reader, ends
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import Child, get_json
 from tests.harness.sampler import Sampler
@@ -103,18 +103,11 @@ async def _observe(pipeline: Pipeline, url: str, seconds: float) -> Seen:
         Reader(kafka, pipeline.topic("windows")) as windows,
     ):
         await asyncio.gather(feed.to_end(), windows.to_end())
-
-        async def read_feed() -> None:
-            while time.monotonic() < deadline:
-                records, _ = await feed.poll()
-                seen.feed += [record.value for record in records]
-
-        async def read_windows() -> None:
-            while time.monotonic() < deadline:
-                records, now_ns = await windows.poll()
-                seen.windows += [(now_ns, record.value) for record in records]
-
-        await asyncio.gather(read_feed(), read_windows())
+        while time.monotonic() < deadline:
+            records, now_ns = await windows.poll()
+            seen.windows += [(now_ns, record.value) for record in records]
+        # Frames say themselves when they were received: they are read when all is measured.
+        seen.feed = await feed.up_to(await ends(kafka, pipeline.topic("feed")))
     pushes.cancel()
     (ended,) = await asyncio.gather(pushes, return_exceptions=True)
     if not isinstance(ended, asyncio.CancelledError):

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,6 +191,21 @@ class Reader:
     async def to_end(self) -> None:
         """Stand at the present end of the topics."""
         await self._consumer.seek_to_end(*self._partitions)
+        for partition in self._partitions:
+            await self._consumer.position(partition)  # else it is found at the first poll
+
+    async def up_to(self, ends: Mapping[TopicPartition, int]) -> list[bytes]:
+        """Read on to these offsets; return the values that lie before them."""
+        values: list[bytes] = []
+        left = set(self._partitions)
+        while left := {at for at in left if await self._consumer.position(at) < ends[at]}:
+            records, _ = await self.poll()
+            values += [
+                record.value
+                for record in records
+                if record.offset < ends[TopicPartition(record.topic, record.partition)]
+            ]
+        return values
 
     async def poll(self, wait_ms: int = 100) -> tuple[list[Any], int]:
         """Return the records that have come, and the time, ns since the epoch."""

@@ -85,9 +85,7 @@ def _live(reports: Reports) -> list[Row]:
         rows.append(("live, 2,000/s, worker", "≤ 60 %", f"{percent} %", _yes(percent <= 60)))
         most_mb = max(result["resident_mb"], default=None)
         if most_mb is not None:
-            rows.append(
-                ("memory", f"≤ {MOST_MB:g} MB", f"{most_mb} MB", _yes(most_mb <= MOST_MB))
-            )
+            rows.append(("memory", f"≤ {MOST_MB:g} MB", f"{most_mb} MB", _yes(most_mb <= MOST_MB)))
     return rows
 
 
