@@ -11,7 +11,6 @@ from typing import Any
 
 from app.latest import key_of
 from app.worker import Steelyard
-from models.live import decode_live, encode_live
 
 log = logging.getLogger("steelyard.latest")
 
@@ -24,15 +23,16 @@ def register(app: Steelyard) -> None:
     @app.agent(app.raw_topic("live"), name="latest", concurrency=1)  # type: ignore[untyped-decorator]
     async def latest(stream: Any) -> None:
         async for event in stream.events():
+            value = event.value or b""
             try:
-                record = decode_live(event.value or b"")
+                record = states.decode(event.key, value)
             except ValueError as error:
                 log.warning("live, offset %d: %s", event.message.offset, error)
                 continue
-            states.take(event.key, record)
+            states.take(event.key, value, record)
 
     @app.timer(app.options.live_interval_ms / 1_000, name="live")  # type: ignore[untyped-decorator]
     async def publish() -> None:
         for record in app.shared.changed_states():
             key = key_of(record.partition)
-            await app.producer.send(live, key, encode_live(record), record.partition, None, None)
+            await app.producer.send(live, key, states.encode(record), record.partition, None, None)

@@ -23,29 +23,50 @@ class LatestStates:
         self._is_recovering = is_recovering
         self._decoded: dict[bytes, tuple[bytes, LiveRecord]] = {}
         """By key: the value that was decoded last, and what it says."""
+        self._sent: dict[bytes, tuple[bytes, LiveRecord]] = {}
+        """By key: the value that was sent last and has not come back yet, and what it says."""
+        self._merged: tuple[list[LiveRecord], dict[str, LiveState]] = [], {}
+        """What `states` returned last, and what it was made of."""
 
-    def take(self, key: bytes, record: LiveRecord) -> None:
+    def encode(self, record: LiveRecord) -> bytes:
+        """Return the value of a record that is sent now; here it will not have to be decoded."""
+        value = encode_live(record)
+        self._sent[key_of(record.partition)] = value, record
+        return value
+
+    def decode(self, key: bytes, value: bytes) -> LiveRecord:
+        """Return the record of a value that was read; raise ValueError if it is none."""
+        sent = self._sent.pop(key, None)
+        return sent[1] if sent is not None and sent[0] == value else decode_live(value)
+
+    def take(self, key: bytes, value: bytes, record: LiveRecord) -> None:
         """Write what is known of a partition after a record of what changed in it.
 
         Around a take-over records are missed, and what is known is older than they were. What this
         record does not name may then have changed: it is not live until a whole record comes.
         """
         before = None if record.whole else self._record(key)
-        if before is not None:
+        if before is not None and not before.states.keys() <= record.states.keys():
             states = before.states
             if (before.worker, before.published_ms) != (record.worker, record.after_ms):
                 states = {name: _unsure(state) for name, state in states.items()}
             record.states = states | record.states
-        value = encode_live(record)
+            value = encode_live(record)
         self._decoded[key] = value, record
         self.table[key] = value
 
     def states(self) -> dict[str, LiveState]:
-        """Return the last known state of every instrument, wherever it is owned."""
-        states: dict[str, LiveState] = {}
-        for record in self._records():
-            states |= record.states
-        return dict(sorted(states.items()))
+        """Return the last known state of every instrument, wherever it is owned: to be read only.
+
+        It is the same object as long as nothing has changed.
+        """
+        records = list(self._records())
+        if records != self._merged[0]:
+            states: dict[str, LiveState] = {}
+            for record in records:
+                states |= record.states
+            self._merged = records, dict(sorted(states.items()))
+        return self._merged[1]
 
     def heard_ms(self, partition: int) -> int:
         """Return when a partition's feed last said anything; 0 if nothing is known of it."""

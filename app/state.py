@@ -173,8 +173,8 @@ class WorkerState:
 
     def status_of(self, state: LiveState) -> str:
         """Return the word an answer carries now."""
-        heard_ms = self.latest.heard_ms(state.partition)
-        if self.now_ms() - max(heard_ms, state.received_ms) <= self.stale_after_ms:
+        since_ms = self.now_ms() - self.stale_after_ms
+        if state.received_ms >= since_ms or self.latest.heard_ms(state.partition) >= since_ms:
             return state.status
         if self.app.rebalancing or self.app.in_recovery:
             return "recovering"
