@@ -11,12 +11,13 @@ import asyncio
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
 from app.push.events import Batch, batch, end, events_of, heartbeat
-from app.push.latest import STATES, Interest, Key, Latest, wants
+from app.push.latest import EVERY_STATE, STATES, Interest, Key, Latest, wants
 from app.serving import Serving
 from app.views.envelope import encode, row_of
 
@@ -57,6 +58,7 @@ class Client:
 
     def want(self, wanted: Interest) -> None:
         """Change what the client wants; a snapshot of it is due."""
+        self.hub.ask(wanted, self.wanted)
         self.wanted = wanted
         self.follows_windows = any(key.channel != STATES for key in wanted)
         self.is_new = True
@@ -95,8 +97,10 @@ class Hub:
         self.is_closed = False
         self.epoch = secrets.token_hex(4)
         """Names this run: numbers of another one mean nothing here."""
+        self._asked: Counter[Key] = Counter()
+        """How many clients want each key."""
         self._seen: dict[str, tuple[int, int, int | None, str]] = {}
-        """By instrument: what of its state was sent last."""
+        """By instrument that was asked for: what of its state was sent last."""
         self._shared: dict[tuple[Interest, int, bool], Batch | None] = {}
         """What was made since the newest message, by interest, place and wholeness."""
         self._shared_at = -1
@@ -112,16 +116,24 @@ class Hub:
         if len(self.clients) >= self.max_clients:
             raise Full
         client = Client(self, wanted, self._number_of(last_id))
+        self.ask(wanted)
         self.clients.add(client)
         self.count_followers()
         if self._task is None or self._task.done():
-            self._look()
             self._task = asyncio.create_task(self._run(), name="push")
         return client
 
+    def ask(self, wanted: Interest, before: Interest = frozenset()) -> None:
+        """Note what a client wants instead of what it wanted `before`; its snapshot can be made."""
+        if any(key.channel == STATES for key in wanted - before):
+            self._look(wanted)
+        self._asked.update(wanted)
+        self._asked.subtract(before)
+
     def leave(self, client: Client) -> None:
         """Forget a client."""
-        self.clients.discard(client)
+        self.clients.remove(client)
+        self._asked.subtract(client.wanted)
         self.count_followers()
 
     async def close(self) -> None:
@@ -196,17 +208,21 @@ class Hub:
     async def _run(self) -> None:
         """Look, and wake who is owed something, as long as there are clients."""
         woken_to = self.latest.number
+        now = asyncio.get_running_loop().time
+        look_at = now()
         while self.clients:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY_S):
+                async with asyncio.timeout_at(look_at):
                     await self._changed.wait()
             self._changed.clear()
-            try:
-                self._look()
-            except Exception:
-                log.exception("the states cannot be pushed; trying again")
-                await asyncio.sleep(HEARTBEAT_S)
-                continue
+            if now() >= look_at:  # windows may have come more often
+                look_at = now() + LOOK_EVERY_S
+                try:
+                    self._look()
+                except Exception:
+                    log.exception("the states cannot be pushed; trying again")
+                    await asyncio.sleep(HEARTBEAT_S)
+                    continue
             if self.latest.number != woken_to:
                 woken_to = self.latest.number
                 began = time.monotonic()
@@ -214,19 +230,28 @@ class Hub:
                 took_s = time.monotonic() - began
                 await asyncio.sleep(max(LEAST_PAUSE_S, REST_FACTOR * took_s))
 
-    def _look(self) -> None:
-        """Take what is new in the states, their word of quality included."""
+    def _look(self, more: Interest = frozenset()) -> None:
+        """Take what is new in the states that are asked for, their word of quality included.
+
+        `more`: what is going to be asked for, besides.
+        """
         serving, latest = self.serving, self.latest
         states = serving.states()
         now_ms = serving.now_ms()
-        for name, state in states.items():
+        names: Iterable[str] = states
+        if not self._asked[EVERY_STATE] and EVERY_STATE not in more:
+            keys = (Key(STATES, name) for name in states)
+            names = [key.instrument for key in keys if key in more or self._asked[key]]
+        for name in names:
+            state = states[name]
             status = serving.status_of(state)
             sent = state.published_ms, state.received_ms, state.change_id, status
             seen = self._seen.get(name)
             if seen != sent:
                 latest.put(Key(STATES, name), encode(row_of(serving, state, now_ms)))
-                # A state is written anew for a window's end, too, long after the last message.
-                if seen is not None and seen[1] != state.received_ms:
+                # A state is written anew for a window's end, too, long after the last message; and
+                # what nobody asked for until now is not late.
+                if seen is not None and seen[1] != state.received_ms and not more:
                     self._measure(max(0, now_ms - state.received_ms) / 1_000)
                 self._seen[name] = sent
         for name in self._seen.keys() - states.keys():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 STATES: Final = "states"
@@ -24,6 +23,8 @@ class Key(NamedTuple):
     channel: str
     instrument: str
 
+
+EVERY_STATE: Final = Key(STATES, ALL)
 
 Interest = frozenset[Key]
 """What a client wants."""
@@ -40,8 +41,7 @@ def wants(interest: Interest, key: Key) -> bool:
     return key in interest or Key(key.channel, ALL) in interest
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """The newest of a key: its JSON, or None if there is no such instrument any more."""
 
     number: int

@@ -19,6 +19,9 @@ from models.status import STATUSES
 
 JSON_TYPE: Final = "application/json"
 
+_ALWAYS_FINITE: Final = frozenset({str, int, bool, type(None)})
+_SEQUENCES: Final = (list, tuple)
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -28,20 +31,19 @@ def encode(value: Any) -> bytes:
     return _encoder.encode(value)
 
 
-def _check_finite(value: Any) -> None:
+def _check_finite(value: Any, name: object = "the answer") -> None:
     # msgspec would write null, which means "not known" here and would hide the fault.
     if value.__class__ is float:
         if not isfinite(value):
-            raise ValueError(f"{value} is not a JSON number")
+            raise ValueError(f"{name}: {value} is not a JSON number")
     elif isinstance(value, dict):
         for key, item in value.items():
-            if item.__class__ is float and not isfinite(item):
-                raise ValueError(f"{key}: {item} is not a JSON number")
-            if isinstance(item, dict | list | tuple):
-                _check_finite(item)
-    elif isinstance(value, list | tuple):
+            if item.__class__ not in _ALWAYS_FINITE:
+                _check_finite(item, key)
+    elif isinstance(value, _SEQUENCES):
         for item in value:
-            _check_finite(item)
+            if item.__class__ not in _ALWAYS_FINITE:
+                _check_finite(item, name)
 
 
 def answer(data: Any, meta: Mapping[str, Any], etag: str | None = None) -> web.Response:

@@ -61,6 +61,40 @@ async def test_only_what_was_asked_for(http: ClientSession, site: Site) -> None:
         assert (event["type"], event["windows"]) == ("windows", [expected])
 
 
+async def test_a_row_that_nobody_asks_for_is_not_made(http: ClientSession, site: Site) -> None:
+    only_eth = f"{site.url}/v1/stream?instruments={ETH}"
+    async with http.get(only_eth) as answer, http.get(only_eth) as same:
+        events = Events(answer)
+        await events.next("states")
+        await Events(same).next("states")
+        change(site, BTC, 1.5)
+        change(site, ETH, 2.5)
+        await events.next("states")
+        assert [message.key.instrument for message in site.hub.latest.newer(0)] == [ETH]
+        async with http.get(f"{site.url}/v1/stream") as other:
+            first = await Events(other).next()
+            assert (first["whole"], names(first)) == (True, [BTC, ETH, LOST])
+            mids = {row["instrument"]: row["mid"] for row in first["states"]}
+            assert (mids[BTC], mids[ETH]) == (1.5, 2.5)
+    async with asyncio.timeout(PATIENCE_S):
+        while site.hub.clients:
+            await asyncio.sleep(0.01)
+    change(site, BTC, 3.5)
+    async with http.get(f"{site.url}/v1/stream?instruments={BTC}") as answer:
+        (row,) = (await Events(answer).next())["states"]
+        assert row["mid"] == 3.5
+
+
+async def test_a_fault_leaves_no_client_behind_and_is_only_of_its_row(
+    http: ClientSession, site: Site
+) -> None:
+    change(site, BTC, float("nan"))
+    await ask_wrongly(http, f"{site.url}/v1/stream", 500)
+    assert not site.hub.clients
+    async with http.get(f"{site.url}/v1/stream?instruments={ETH}") as answer:
+        assert names(await Events(answer).next()) == [ETH]
+
+
 async def test_windows_alone(http: ClientSession, site: Site) -> None:
     async with http.get(f"{site.url}/v1/stream?lengths=1s&states=false") as answer:
         await site.hub.windows_followed.wait()
