@@ -6,13 +6,18 @@ checked when a record is written and when it is read.
 
 from __future__ import annotations
 
-import json
 from typing import Final
+
+import msgspec
 
 from app.exact.record import BadRecord, pack, unpack
 from app.processor import Processor, Rules
 
 VERSION: Final = 2
+
+# JSON, because prices and sizes may outgrow the 64 bits that other formats end at.
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
 
 
 class BooksCodec:
@@ -27,14 +32,14 @@ class BooksCodec:
         """Return the processor of a record; raise BadRecord."""
         position, payload = unpack(record, VERSION)
         try:
-            rules, state = json.loads(payload)
+            rules, state = _decoder.decode(payload)
             if rules != self._rules:
                 raise BadRecord(f"computed by the rules {rules}, now they are {self._rules}")
             processor = Processor(key.decode(), self.rules)
             processor.restore(state)
         except BadRecord:
             raise
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+        except (msgspec.DecodeError, ValueError, TypeError, KeyError, IndexError) as error:
             raise BadRecord(f"not the state of an instrument: {error}") from error
         processor.position = position
         return processor
@@ -46,6 +51,4 @@ class BooksCodec:
     def dump(self, key: bytes, state: Processor, position: int) -> bytes:
         """Return the record of a processor as of a position; raise ValueError if it is broken."""
         state.instrument.check()
-        # JSON, because the sums of a window outgrow the 64 bits that other formats end at.
-        payload = json.dumps([self._rules, state.to_record()], separators=(",", ":"))
-        return pack(VERSION, position, payload.encode())
+        return pack(VERSION, position, _encoder.encode([self._rules, state.to_record()]))

@@ -7,6 +7,7 @@ the bid is heavier.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final, NamedTuple, Self
 
 from orderbook.bands import BANDS_BP
@@ -38,8 +39,7 @@ class Snapshot(NamedTuple):
 
     def to_record(self) -> list[int | str]:
         """Return the state as one flat list."""
-        pairs = (number for pair in (*self.sums, *self.usd) for number in pair)
-        return to_record((*self[:4], *pairs))
+        return to_record((*self[:4], *chain.from_iterable(self.sums), *chain.from_iterable(self.usd)))
 
     @classmethod
     def from_record(cls, record: list[int | str]) -> Self:

@@ -19,7 +19,7 @@ from orderbook.numbering import Numbering
 from orderbook.side import ASK, BID, Side
 from orderbook.span import Span
 from orderbook.timeline import Carried, Timeline
-from orderbook.units import from_record, to_record
+from orderbook.units import from_record
 from orderbook.window import Value, window_record
 
 IDLE_LATENESS_MS: Final = 3_000
@@ -296,13 +296,9 @@ class Instrument:
             self._settle()
             self._timeline.meter.flush(self._timeline.current, self.clock_ms)
         book = self.book
-        sides = [
-            to_record(number for level in side.levels() for number in level)
-            for side in (book.bids, book.asks)
-        ]
         return [
             self.channel,
-            [book.change_id, book.timestamp_ms, *sides],
+            [book.change_id, book.timestamp_ms, book.bids.to_record(), book.asks.to_record()],
             str(self.status),
             self.is_stale,
             self.clock_ms,

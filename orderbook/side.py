@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from operator import neg
 from typing import Final
 
 from orderbook.bands import Bands
 from orderbook.events import Level
 from orderbook.front import LEVELS, Front
+from orderbook.units import to_record
 
 BID: Final = -1
 ASK: Final = 1
@@ -101,11 +103,17 @@ class Side:
         """Iterate over all levels, best first."""
         return ((key * self.direction, self.sizes[key]) for key in self.keys)
 
+    def to_record(self) -> list[int | str]:
+        """Return all levels in one list, best first: price, size, price, size, …"""
+        # In slices, which is a third of the time of a loop: it is by far the most of a record.
+        numbers = [0] * (2 * len(self.keys))
+        numbers[::2] = self.keys if self.direction == ASK else map(neg, self.keys)
+        numbers[1::2] = map(self.sizes.__getitem__, self.keys)
+        return to_record(numbers)
+
     def check(self) -> None:
         """Raise ValueError if an invariant is broken: sorted, positive, keys and sizes alike."""
-        if len(self.keys) != len(self.sizes) or any(key not in self.sizes for key in self.keys):
-            raise ValueError("keys and sizes of a side differ")
-        if any(a >= b for a, b in zip(self.keys, self.keys[1:], strict=False)):
-            raise ValueError("the levels of a side are not sorted")
-        if any(size <= 0 for size in self.sizes.values()):
+        if sorted(self.sizes) != self.keys:
+            raise ValueError("keys and sizes of a side differ, or they are not sorted")
+        if self.sizes and min(self.sizes.values()) <= 0:
             raise ValueError("a level has no size")
