@@ -39,7 +39,8 @@ class Snapshot(NamedTuple):
 
     def to_record(self) -> list[int | str]:
         """Return the state as one flat list."""
-        return to_record((*self[:4], *chain.from_iterable(self.sums), *chain.from_iterable(self.usd)))
+        pairs = chain.from_iterable((*self.sums, *self.usd))
+        return to_record((*self[:4], *pairs))
 
     @classmethod
     def from_record(cls, record: list[int | str]) -> Self:

@@ -85,7 +85,7 @@ def quotient(numerator: int, denominator: int) -> float:
 def to_record(numbers: Iterable[int]) -> list[int | str]:
     """Return numbers as a record holds them: those longer than 64 bits as decimal text."""
     found = list(numbers)
-    if not found or (-_WORD <= min(found) and max(found) < _WORD):  # almost always
+    if not found or (min(found) >= -_WORD and max(found) < _WORD):  # almost always
         return [*found]
     return [number if -_WORD <= number < _WORD else str(number) for number in found]
 

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,8 @@ from orderbook.book import Book, Crossed, Duplicate, Gap
 from orderbook.events import Change
 from orderbook.front import LEVELS
 from orderbook.side import ASK, BID, Side
+from orderbook.units import from_record, to_record
+from orderbook.window import open_interest_usd
 
 profile = settings(max_examples=300, derandomize=True, database=None, deadline=None)
 MID = 10_000
@@ -124,3 +127,50 @@ def test_a_side_may_be_empty():
     made.check()
     assert made.apply(Change(1, 2, 1, [(99, 1)], [])) is made
     assert made.is_two_sided
+
+
+EDGES = [-(2**63) - 1, -(2**63), -1, 0, 2**63 - 1, 2**63]
+
+
+@profile
+@given(st.lists(st.sampled_from(EDGES), max_size=3))
+def test_a_record_has_words_as_numbers_and_what_is_longer_as_text(numbers):
+    record = to_record(numbers)
+    assert [type(each) is int for each in record] == [-(2**63) <= n < 2**63 for n in numbers]
+    assert from_record(record) == numbers
+
+
+@profile
+@given(st.sampled_from([BID, ASK]), st.dictionaries(st.integers(1, 2**65), st.integers(1, 2**65)))
+def test_the_record_of_a_side_is_its_levels_best_first(direction, sizes):
+    side = Side(direction, sizes.items())
+    found = from_record(side.to_record())
+    assert [*zip(found[::2], found[1::2], strict=True)] == list(side.levels())
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda side: side.sizes.pop(2), "differ"),
+        (lambda side: side.keys.reverse(), "not sorted"),
+        (lambda side: side.keys.append(3), "differ"),
+        (lambda side: side.sizes.update({3: 0}), "no size"),
+    ],
+)
+def test_a_broken_side_is_found(harm, said):
+    side = Side(ASK, [(1, 5), (2, 5), (3, 5)])
+    side.check()
+    harm(side)
+    with pytest.raises(ValueError, match=said):
+        side.check()
+
+
+figures = st.floats(-1e15, 1e15, exclude_min=True, exclude_max=True)
+
+
+@profile
+@given(figures, figures)
+def test_open_interest_in_usd_is_the_product_of_the_texts_rounded_once(interest, price):
+    expected = float(Fraction(repr(interest)) * Fraction(repr(price)))
+    found = open_interest_usd(interest, price, linear=True)
+    assert repr(found) == repr(expected)
