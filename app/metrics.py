@@ -27,15 +27,14 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from app import WHAT_RUNS
 from app.compiled import RUNS_COMPILED
+from app.latencies import LATENCY_S, Latencies
 from app.version import VERSION
 from models.live import LiveState
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # twice the lines, and nobody reads it
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-LATENCY_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 LONG_S: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 60, 120)
-STAGES: Final = ("applied", "window", "live", "pushed")
 OTHER: Final = "other"
 REFUSED_REASONS: Final[Mapping[str, str]] = {
     "not a frame": "frame",
@@ -65,22 +64,10 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._add_build_info()
-        latency = Histogram(
-            "steelyard_latency_seconds",
-            "Since the venue's message was received, or since a window's end: until it was applied "
-            "to the book (applied), published as a window (window) or as a live state (live), or "
-            "handed to the streams (pushed).",
-            ["stage"],
-            buckets=LATENCY_S,
-            registry=self.registry,
-        )
-        self.latency = {stage: latency.labels(stage) for stage in STAGES}
-        self._windows = Counter(
-            "steelyard_windows_published",
-            "Windows published, by their status.",
-            ["status"],
-            registry=self.registry,
-        )
+        latencies = Latencies()
+        self.registry.register(latencies)
+        self.latency = latencies.stages
+        self._windows = latencies.windows
         self._refused = Counter(
             "steelyard_refused",
             "Messages that were not understood and went to the topic refused.",
@@ -136,7 +123,7 @@ class Metrics:
 
     def window(self, status: str, end_ms: int, now_ms: int) -> None:
         """Note a window that was published."""
-        self._windows.labels(status).inc()
+        self._windows[status] += 1
         self.latency["window"].observe(max(0, now_ms - end_ms) / 1_000)
 
     def live(self, states: Iterable[LiveState]) -> None:

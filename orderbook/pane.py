@@ -44,7 +44,8 @@ BUY_USD, SELL_USD, BLOCK_USD, LIQUIDATION_USD = range(4)
 TRADED: Final = 4
 
 
-def _add(sums: list[int], others: list[int]) -> None:
+def _add(sums: list[Any], others: list[Any]) -> None:
+    """Add integers, which have no type here: compiled, they would be unpacked and packed again."""
     for place, other in enumerate(others):
         if other:  # most panes have few trades and breaks
             sums[place] += other

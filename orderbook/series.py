@@ -52,12 +52,18 @@ class Series:
         self._cells = [Pane(begin, begin + hop) for begin in range(first, current, hop)]
         self._cells.append(Pane(current, time_ms))
 
-    def merge(self, pane: Pane) -> Closed | None:
-        """Add the next pane; answer the window that this completes."""
+    def merge(self, pane: Pane, *, may_keep: bool = False) -> Closed | None:
+        """Add the next pane; answer the window that this completes.
+
+        `may_keep`: nobody else has the pane, so where a cell begins, the pane can be the cell.
+        """
         cell = self._cells[-1]
         if pane.start_ms < cell.start_ms:
             return None  # within a jump that these windows leave out
-        cell.merge(pane)
+        if may_keep and cell.start_ms == cell.end_ms == pane.start_ms:
+            self._cells[-1] = cell = pane
+        else:
+            cell.merge(pane)
         if cell.end_ms % self.span.hop_ms:
             return None
         return self._end_cell(cell.end_ms)

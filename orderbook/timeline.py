@@ -154,7 +154,9 @@ class Timeline:
         ):
             pane.ticker = known
         self._ticker = pane.ticker
-        closed = (series.merge(pane) for series in self._series)
+        shortest, *longer = self._series
+        others = [series.merge(pane) for series in longer]
+        closed = [shortest.merge(pane, may_keep=True), *others]  # the last to be given it
         return [window for window in closed if window is not None]
 
     def _leap(self, edge_ms: int, far_ms: int, carried: Carried) -> list[Closed]:

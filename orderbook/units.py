@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from operator import truediv
-from typing import Final
+from typing import Any, Final
 
 UNIT: Final = 10**8
 """Units in 1 USD, or in 1 base coin."""
@@ -26,6 +25,8 @@ _UNSURE: Final = 0.004
 """Four times what the double of a ratio may be off, in its units."""
 _HALF_BITS: Final = 30
 _HALF_MASK: Final = 2**30 - 1
+_DOUBLES: Final = 2**53
+"""Up to here every integer is a double."""
 _WORD: Final = 2**63
 """A record holds numbers of 64 bits; sums of USD of linear instruments are longer."""
 
@@ -75,10 +76,13 @@ def times(value: int, count: int) -> int:
 def quotient(numerator: int, denominator: int) -> float:
     """Return numerator/denominator, rounded once, however long the integers are.
 
-    Compiled, `/` divides two doubles, which integers above 2⁵³ are not; this is Python's division
-    in either build.
+    Compiled, `/` of two `int` divides two doubles, and integers above 2⁵³ are none; what has no
+    type is divided by Python itself.
     """
-    result: float = truediv(numerator, denominator)
+    if -_DOUBLES <= numerator <= _DOUBLES and 0 < denominator <= _DOUBLES:
+        return numerator / denominator
+    untyped: Any = numerator
+    result: float = untyped / denominator
     return result
 
 

@@ -9,6 +9,7 @@ fit is arithmetic of integers alone, so every machine comes to the same weights,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import floor
 from operator import add, mul
 from typing import Any, Final, NamedTuple
 
@@ -24,6 +25,12 @@ VECTOR_UNIT: Final = 10**6
 WEIGHT_UNIT: Final = 10**6
 """Units in 1 of the weights' sum of absolutes."""
 
+MAX_PENDING: Final = 32
+"""Vectors that are kept before they are folded, all at once: a third of the time of one by one."""
+
+_SURE: Final = 2.0**30
+_UNSURE: Final = 1e-5
+"""Up to 2³⁰ units, ten times what the double of a normalised flow may be off."""
 _SQUARINGS: Final = 16
 """What the other components are of the first is raised to the power 2¹⁶, so it vanishes."""
 _PRECISION_BITS: Final = 96
@@ -52,7 +59,7 @@ EQUAL: Final = Weights((WEIGHT_UNIT // FLOW_LEVELS,) * FLOW_LEVELS, 0)
 class Fit:
     """What the windows of one length have taught, and the weights that follow from it."""
 
-    __slots__ = ("_block", "_count", "_period_ms", "_products", "_sums", "_weights")
+    __slots__ = ("_block", "_count", "_pending", "_period_ms", "_products", "_sums", "_weights")
 
     def __init__(self, length_ms: int) -> None:
         self._period_ms = length_ms * FIT_PERIOD_WINDOWS
@@ -62,6 +69,8 @@ class Fit:
         self._count = 0
         self._sums = [0] * FLOW_LEVELS
         self._products = [0] * PRODUCTS
+        self._pending: list[list[int]] = []
+        """Vectors that sums and products do not include yet."""
 
     def at(self, start_ms: int) -> Weights:
         """Return the weights of a window that begins then; windows come by their start.
@@ -73,6 +82,7 @@ class Fit:
         if block > self._block:
             self._block = block
             if self._count >= FIT_LEAST_WINDOWS:
+                self._fold()
                 levels = fitted(self._count, self._sums, self._products)
                 if levels is not None:
                     self._weights = Weights(levels, self._count)
@@ -83,15 +93,24 @@ class Fit:
 
     def learn(self, flow: Sequence[int], scale: int, depth: int) -> None:
         """Add a window to those of the next fit, by its normalised flow `flow · scale / depth`."""
-        factor = 2 * scale * VECTOR_UNIT
-        vector = [(each * factor + depth) // (2 * depth) for each in flow]
         self._count += 1
-        self._sums = list(map(add, self._sums, vector))
-        products = [one * other for n, one in enumerate(vector) for other in vector[n:]]
+        self._pending.append(normalised(flow, scale, depth))
+        if len(self._pending) == MAX_PENDING:
+            self._fold()
+
+    def _fold(self) -> None:
+        """Add the vectors that are pending to the sums: level by level, pair by pair."""
+        if not self._pending:
+            return
+        levels = list(zip(*self._pending, strict=True))
+        self._pending.clear()
+        self._sums = list(map(add, self._sums, map(sum, levels)))
+        products = [sum(map(mul, one, two)) for n, one in enumerate(levels) for two in levels[n:]]
         self._products = list(map(add, self._products, products))
 
     def to_record(self) -> list[Any]:
         """Return all of it as plain lists and numbers."""
+        self._fold()
         learnt = [] if not self._count else to_record((*self._sums, *self._products))
         weights = [] if self._weights is EQUAL else [*self._weights.levels, self._weights.windows]
         return [self._block, self._count, learnt, weights]
@@ -106,6 +125,23 @@ class Fit:
         if self._count:
             sums = from_record(learnt, FLOW_LEVELS + PRODUCTS)
             self._sums, self._products = sums[:FLOW_LEVELS], sums[FLOW_LEVELS:]
+
+
+def normalised(flow: Sequence[int], scale: int, depth: int) -> list[int]:
+    """Return `flow · scale / depth` in units of 1e-6, rounded half up.
+
+    As in `units.ratio`, the double decides unless it is large or near to a half.
+    """
+    factor = scale * VECTOR_UNIT / depth
+    vector = []
+    for each in flow:
+        shifted = each * factor + 0.5
+        nearest = floor(shifted)
+        is_sure = -_SURE <= shifted <= _SURE and _UNSURE < shifted - nearest < 1.0 - _UNSURE
+        if not is_sure:
+            nearest = (2 * each * scale * VECTOR_UNIT + depth) // (2 * depth)
+        vector.append(nearest)
+    return vector
 
 
 def fitted(count: int, sums: Sequence[int], products: Sequence[int]) -> tuple[int, ...] | None:

@@ -60,7 +60,7 @@ def window_record(
         "mid_low": _mid(pane.low),
         "mid_close": _mid(pane.close.bid + pane.close.ask) if pane.close else None,
         "weighted_mid_close": weighted_mid(pane.close) if pane.close else None,
-        "spread_bp_mean": _mean(pane.times[p.TIME_SPREAD], valid, RATIO_UNIT),
+        "spread_bp_mean": _mean(pane.times[p.TIME_SPREAD], valid * RATIO_UNIT),
     }
     _add_imbalances(record, pane, valid)
     _add_depths(record, pane, valid, usd_unit)
@@ -101,8 +101,8 @@ def _mid(twice_mid: int | None) -> float | None:
     return None if twice_mid is None else quotient(twice_mid, 2 * UNIT)
 
 
-def _mean(total: int, weight: int, unit: int) -> float | None:
-    return quotient(total, weight * unit) if weight else None
+def _mean(total: int, divisor: int) -> float | None:
+    return quotient(total, divisor) if divisor else None
 
 
 _LEVEL_NAMES: Final = tuple(
@@ -118,24 +118,24 @@ _DEPTH_NAMES: Final = tuple(
 
 
 def _add_imbalances(record: dict[str, Value], pane: Pane, valid: int) -> None:
-    measured = pane.counts[p.COUNT_MEASURED]
     times, close = pane.times, pane.close
+    whole, measured = valid * RATIO_UNIT, pane.counts[p.COUNT_MEASURED] * RATIO_UNIT
     for place, (last, mean, event_mean) in enumerate(_LEVEL_NAMES):
         bids, asks = close.sums[place] if close else (0, 0)
         record[last] = imbalance(bids, asks)
-        record[mean] = _mean(times[p.TIME_LEVELS + place], valid, RATIO_UNIT)
-        record[event_mean] = _mean(pane.events[place], measured, RATIO_UNIT)
+        record[mean] = _mean(times[p.TIME_LEVELS + place], whole)
+        record[event_mean] = _mean(pane.events[place], measured)
     for place, (last, mean) in enumerate(_BAND_NAMES):
         bids, asks = close.sums[len(LEVELS) + place] if close else (0, 0)
         record[last] = imbalance(bids, asks)
-        record[mean] = _mean(
-            times[p.TIME_BANDS + place], times[p.TIME_BANDS_VALID + place], RATIO_UNIT
-        )
+        banded = times[p.TIME_BANDS_VALID + place] * RATIO_UNIT
+        record[mean] = _mean(times[p.TIME_BANDS + place], banded)
 
 
 def _add_depths(record: dict[str, Value], pane: Pane, valid: int, usd_unit: int) -> None:
+    times, divisor = pane.times, valid * usd_unit
     for place, name in enumerate(_DEPTH_NAMES):
-        record[name] = _mean(pane.times[p.TIME_USD + place], valid, usd_unit)
+        record[name] = _mean(times[p.TIME_USD + place], divisor)
 
 
 def _add_flow(
@@ -143,7 +143,8 @@ def _add_flow(
 ) -> None:
     flow, depth = pane.flow, pane.events[p.EVENT_DEPTH_USD]
     measured = pane.counts[p.COUNT_MEASURED]
-    record |= dict.fromkeys(FLOW_FIELDS)
+    for name in FLOW_FIELDS:
+        record[name] = None
     if not has_book:
         return
     record["ofi_usd"] = quotient(flow[0], usd_unit)

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 from aiohttp import ClientSession
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app import WHAT_RUNS
 from app.compiled import RUNS_COMPILED
-from app.metrics import OTHER, REFUSED_REASONS, STAGES, Metrics, reason_label
+from app.latencies import LATENCY_S, STAGES
+from app.metrics import OTHER, REFUSED_REASONS, Metrics, reason_label
 from app.metrics_collector import BOOK_EVENTS, WorkerCollector
 from app.push.hub import Hub
 from app.serving import Readiness
@@ -205,6 +207,27 @@ def test_checkpoints_and_windows() -> None:
     assert found["steelyard_checkpoint_bytes_total"][("books",)] == 6
     assert found["steelyard_windows_published_total"][("gap",)] == 1
     assert found["steelyard_latency_seconds_sum"][("window",)] == 0.25
+
+
+def test_a_latency_is_exposed_as_the_library_would_do_it() -> None:
+    metrics, library = Metrics(), CollectorRegistry()
+    histogram = Histogram(
+        "steelyard_latency_seconds", "", ["stage"], buckets=LATENCY_S, registry=library
+    )
+    for stage in STAGES:
+        histogram.labels(stage)
+    for seconds in (0, *LATENCY_S, 0.0011, 29.9, 31, 1e6):
+        metrics.latency["pushed"].observe(seconds)
+        histogram.labels("pushed").observe(seconds)
+
+    def lines(exposed: bytes) -> set[str]:
+        return {
+            line
+            for line in exposed.decode().splitlines()
+            if line.startswith("steelyard_latency_seconds")
+        }
+
+    assert lines(metrics.expose()) == lines(generate_latest(library))
 
 
 def test_build_info() -> None:

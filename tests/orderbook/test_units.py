@@ -1,6 +1,7 @@
 """Integers are divided and multiplied exactly, whichever short cut is taken, in either build."""
 
 from fractions import Fraction
+from operator import truediv
 
 import pytest
 from hypothesis import given, settings
@@ -58,9 +59,21 @@ def test_a_quotient_is_rounded_once(numerator: int, denominator: int):
     assert quotient(numerator, denominator) == float(Fraction(numerator, denominator))
 
 
-@pytest.mark.parametrize("numerator", [2**53 + 1, 2**60 + 2**7 + 1, 3 * 2**58 - 1])
-def test_a_quotient_of_what_no_double_is(numerator: int):
-    assert quotient(numerator, 3) == float(Fraction(numerator, 3))
+EDGES = [0, 1, 3, *(2**bits + off for bits in (30, 53, 54, 62, 63) for off in (-1, 0, 1))]
+
+
+@pytest.mark.parametrize("denominator", [each for each in EDGES if each])
+@pytest.mark.parametrize("numerator", [*EDGES, 2**60 + 2**7 + 1, 3 * 2**58 - 1])
+def test_a_quotient_of_what_no_double_is(numerator: int, denominator: int):
+    for one, other in ((numerator, denominator), (-numerator, denominator)):
+        assert quotient(one, other) == truediv(one, other) == float(Fraction(one, other))
+        assert quotient(one, -other) == truediv(one, -other)
+
+
+def test_a_quotient_by_nothing_is_an_error():
+    for numerator in (0, 1, 2**60):
+        with pytest.raises(ZeroDivisionError):
+            quotient(numerator, 0)
 
 
 @profile

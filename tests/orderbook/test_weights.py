@@ -5,19 +5,24 @@ from decimal import localcontext
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orderbook import reference_weights
 from orderbook.flow import FLOW_LEVELS
 from orderbook.reference import EXACT
-from orderbook.units import UNIT
+from orderbook.units import UNIT, to_record
 from orderbook.weights import (
     EQUAL,
     FIT_LEAST_WINDOWS,
     FIT_PERIOD_WINDOWS,
+    MAX_PENDING,
+    VECTOR_UNIT,
     WEIGHT_UNIT,
     Fit,
     first_component,
     fitted,
+    normalised,
 )
 
 LENGTH_MS = 1_000
@@ -137,6 +142,47 @@ def test_a_fit_survives_its_record(learnt):
     assert other.to_record() == fit.to_record()
     for later in (PERIOD_MS, 2 * PERIOD_MS):
         assert other.at(START_MS + later) == fit.at(START_MS + later)
+
+
+def rounded_half_up(number):
+    return (number + Fraction(1, 2)).__floor__()
+
+
+@settings(max_examples=300, derandomize=True, database=None, deadline=None)
+@given(
+    st.lists(st.integers(-(10**26), 10**26) | st.integers(-(10**14), 10**14), max_size=FLOW_LEVELS),
+    st.integers(1, 10**6),
+    st.integers(1, 10**24) | st.integers(1, 10**16),
+)
+def test_a_normalised_flow_is_the_integer_that_its_definition_gives(flow, scale, depth):
+    exact = [rounded_half_up(Fraction(each * scale * VECTOR_UNIT, depth)) for each in flow]
+    assert normalised(flow, scale, depth) == exact
+
+
+@pytest.mark.parametrize("off", [-1, 0, 1])
+@pytest.mark.parametrize("odd", [0, 7, -8, 2**29, -(2**29), 2**31, 2**54])
+def test_a_normalised_flow_near_a_half_is_not_left_to_the_double(odd, off):
+    depth = 2 * 10**18 * VECTOR_UNIT
+    flow = (2 * odd + 1) * 10**18 + off
+    assert normalised([flow], 1, depth) == [rounded_half_up(Fraction(flow * VECTOR_UNIT, depth))]
+
+
+def test_the_sums_are_the_same_however_many_windows_are_added_at_once():
+    flows = list(flows_of(1, 2 * MAX_PENDING + 5, 0.3))
+    often, once = Fit(LENGTH_MS), Fit(LENGTH_MS)
+    for flow in flows:
+        learn(often, [flow])
+        often.to_record()
+    learn(once, flows)
+    assert often.to_record() == once.to_record()
+    vectors = [[rounded_half_up(each * VECTOR_UNIT) for each in flow] for flow in flows]
+    sums = [sum(vector[one] for vector in vectors) for one in range(FLOW_LEVELS)]
+    products = [
+        sum(vector[one] * vector[two] for vector in vectors)
+        for one in range(FLOW_LEVELS)
+        for two in range(one, FLOW_LEVELS)
+    ]
+    assert once.to_record() == [0, len(flows), to_record([*sums, *products]), []]
 
 
 def test_a_record_that_is_cut_short_is_refused():
