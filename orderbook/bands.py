@@ -57,9 +57,7 @@ class Bands:
             if self._linear:
                 band.value += difference * key
 
-    def centre(
-        self, twice_mid: int, direction: int, keys: list[int], sizes: dict[int, int]
-    ) -> None:
+    def centre(self, twice_mid: int, direction: int, keys: list[int], sizes: list[int]) -> None:
         """Move the bands to another mid; `keys` (sorted) and `sizes` are the side's levels."""
         if twice_mid == self.twice_mid:
             return
@@ -75,7 +73,7 @@ class Bands:
             first = bisect_left(keys, low)
             for place in range(first, bisect_left(keys, high, first)):
                 key = keys[place]
-                size = sizes[key] if is_more else -sizes[key]
+                size = sizes[place] if is_more else -sizes[place]
                 band.size += size
                 if self._linear:
                     band.value += size * key

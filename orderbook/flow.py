@@ -10,7 +10,7 @@ where ' is the state before. When the bid falls, what was there is lost: −qb',
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from orderbook.front import LEVELS, Front
 
@@ -26,10 +26,20 @@ def add_side_flow(
     appears is a rise of the side, one that vanishes a fall. A lower key is nearer to the other
     side.
     """
-    old_keys, old_sizes = before.keys, before.sizes
-    new_keys, new_sizes = after.keys, after.sizes
+    # Without a type: compiled, numbers that are only looked at would be unpacked.
+    old_keys: list[Any] = before.keys
+    old_sizes: list[Any] = before.sizes
+    new_keys: list[Any] = after.keys
+    new_sizes: list[Any] = after.sizes
     was, now = len(old_keys), len(new_keys)
-    for level in range(now if now > was else was):
+    both = min(was, now)
+    for level in range(max(was, now)):
+        if (
+            level < both
+            and new_keys[level] is old_keys[level]
+            and new_sizes[level] is old_sizes[level]
+        ):
+            continue  # the very same objects, as most are
         if level >= was:
             key, change = new_keys[level], new_sizes[level]
         elif level >= now:
@@ -39,8 +49,6 @@ def add_side_flow(
             new_key = new_keys[level]
             if new_key == key:
                 change = new_sizes[level] - old_sizes[level]
-                if not change:
-                    continue
             elif new_key < key:
                 key, change = new_key, new_sizes[level]
             else:

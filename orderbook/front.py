@@ -5,6 +5,7 @@ It is kept until one of these levels changes: most changes of a deep book are fu
 
 from __future__ import annotations
 
+from operator import mul
 from typing import Final
 
 LEVELS: Final = (1, 5, 10)
@@ -27,8 +28,8 @@ class Front:
         self.values = self.sums
         """The same in USD: of size × price for linear instruments, whose sizes are coins."""
         if linear:
-            prices = [key * direction for key in keys]
-            self.values = sums_of([price * size for price, size in zip(prices, sizes, strict=True)])
+            values = sums_of(list(map(mul, keys, sizes)))
+            self.values = values if direction > 0 else [-each for each in values]
 
 
 def sums_of(numbers: list[int]) -> list[int]:
@@ -36,8 +37,8 @@ def sums_of(numbers: list[int]) -> list[int]:
     sums = []
     total = done = 0
     for count in LEVELS:
-        for number in numbers[done:count]:
-            total += number
+        for place in range(done, min(count, len(numbers))):
+            total += numbers[place]
         done = count
         sums.append(total)
     return sums

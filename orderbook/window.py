@@ -16,7 +16,7 @@ from orderbook.front import LEVELS
 from orderbook.imbalance import Snapshot, imbalance
 from orderbook.pane import Pane
 from orderbook.series import Closed
-from orderbook.units import RATIO_UNIT, UNIT, quotient
+from orderbook.units import RATIO_UNIT, UNIT, quotient, times
 from orderbook.weights import WEIGHT_UNIT, Weights
 
 Value = str | int | float | None | list[float]
@@ -152,7 +152,7 @@ def _add_flow(
     if measured and depth:
         # Q = depth/(2·N·M): one common divisor for all levels keeps their proportions.
         scale = 2 * measured * FLOW_LEVELS
-        record["ofi_normalised"] = [quotient(each * scale, depth) for each in flow]
+        record["ofi_normalised"] = [quotient(times(each, scale), depth) for each in flow]
         norm = sum(map(abs, weights.levels))
         record["ofi_integrated"] = quotient(
             sum(map(mul, weights.levels, flow)) * scale, depth * norm

@@ -167,6 +167,14 @@ def test_a_normalised_flow_near_a_half_is_not_left_to_the_double(odd, off):
     assert normalised([flow], 1, depth) == [rounded_half_up(Fraction(flow * VECTOR_UNIT, depth))]
 
 
+def test_a_large_normalised_flow_is_not_left_to_the_double():
+    rng = random.Random(4)
+    for _ in range(2_000):
+        flow, depth = rng.randrange(2**70, 2**72), rng.randrange(2**44, 2**46)
+        exact = rounded_half_up(Fraction(flow * VECTOR_UNIT, depth))
+        assert normalised([flow], 1, depth) == [exact]
+
+
 def test_the_sums_are_the_same_however_many_windows_are_added_at_once():
     flows = list(flows_of(1, 2 * MAX_PENDING + 5, 0.3))
     often, once = Fit(LENGTH_MS), Fit(LENGTH_MS)
