@@ -27,6 +27,8 @@ _HALF_BITS: Final = 30
 _HALF_MASK: Final = 2**30 - 1
 _DOUBLES: Final = 2**53
 """Up to here every integer is a double."""
+_SHORT: Final = 2**52
+"""Times a count of milliseconds, what is below mostly fits in a word."""
 _WORD: Final = 2**63
 """A record holds numbers of 64 bits; sums of USD of linear instruments are longer."""
 
@@ -68,9 +70,14 @@ def times(value: int, count: int) -> int:
     """Return value · count, fast for a count of up to 30 bits.
 
     Compiled, `*` takes the long way as soon as one factor has more than 30 bits; in two parts it
-    does not. Where sums are integrated over time that is a sixteenth of the whole hot path.
+    does not. Where sums are integrated over time that is a sixteenth of the whole hot path. What is
+    long anyway, as values of linear instruments are, is multiplied by Python itself.
     """
-    return ((value >> _HALF_BITS) * count << _HALF_BITS) + (value & _HALF_MASK) * count
+    if -_SHORT < value < _SHORT:
+        return ((value >> _HALF_BITS) * count << _HALF_BITS) + (value & _HALF_MASK) * count
+    untyped: Any = value
+    product: int = untyped * count
+    return product
 
 
 def quotient(numerator: int, denominator: int) -> float:
