@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable
 from urllib.request import urlopen
@@ -274,6 +275,9 @@ async def test_many_rows_cost_little(open_page: Open, market: RecordedServing) -
     async with served(serving) as url:
         watched = await open_page(url, before=without_stream)
         await expect(watched.page.locator("#board tbody tr")).to_have_count(131)
+        # The lines of the rows in sight are drawn in one frame, which gives each canvas its size.
+        line = watched.page.locator("#board tbody canvas").first
+        await expect(line).to_have_attribute("width", re.compile(r"\d+"))
         written = await watched.page.evaluate(
             """async () => {
               let changes = 0;
