@@ -29,7 +29,7 @@ REREAD_INTERVAL_S: Final = 1.0
 """At most so often is the same position of a partition read again."""
 MAX_RESENT_RECORDS: Final = 200
 """Of states not in memory, so many are written again at a checkpoint after a foreign write."""
-INPUT_PER_RECORD: Final = 4
+INPUT_PER_RECORD: Final = 8
 """A state is written when its input since is this many times its record, if not before: see
 docs/decisions/0006-checkpoints.md."""
 NO_STATE: Final[bytes] = b""
