@@ -39,12 +39,7 @@ def register(app: Steelyard) -> None:
 
     @app.agent(app.input_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
     async def books(stream: Any) -> None:
-        async for event in stream.events():
-            async for record in event.value:
-                partition = keeper.accept(record)
-                if partition is not None:
-                    async with keeper.applying(partition, record):
-                        await take(partition, record)
+        await keeper.process(stream, take)
 
     async def take(partition: Partition[Processor], record: Record) -> None:
         offset = record.offset

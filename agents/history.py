@@ -28,14 +28,9 @@ def register(app: Steelyard) -> None:
 
     @app.agent(app.input_topic("closed"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
     async def history(stream: Any) -> None:
-        async for event in stream.events():
-            async for record in event.value:
-                partition = keeper.accept(record)
-                if partition is not None:
-                    async with keeper.applying(partition, record):
-                        take(partition, record)
+        await keeper.process(stream, take)
 
-    def take(partition: Partition[Chunk], record: Record) -> None:
+    async def take(partition: Partition[Chunk], record: Record) -> None:
         try:
             windows = decode_closed(record.value or b"")
         except ValueError as error:

@@ -6,10 +6,8 @@ import asyncio
 import sys
 import time
 from typing import Any, Final
-from urllib.request import urlopen
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
 from app.errors import UserError
 from bench.feeds import INSTRUMENTS
@@ -19,6 +17,7 @@ from bench.pipeline import Broker, Reader, ends
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import Child, get_json
 from tests.harness.sampler import Sampler
+from tests.push.scrape import scrape
 
 RATES: Final = (300, 1_000, 2_000, 5_000)
 QUICK_RATES: Final = (60,)
@@ -27,7 +26,6 @@ WARM_S: Final = 15.0
 MEASURED_S: Final = 30.0
 QUICK_S: Final = 5.0
 READY_TIMEOUT_S: Final = 180.0
-ANSWER_TIMEOUT_S: Final = 10.0
 
 
 def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
@@ -61,7 +59,7 @@ def live(
         with memory_of(worker) as memory:
             seen = asyncio.run(_observe(pipeline, worker.url, seconds))
         percent = usage.percent()
-        lag = lag_frames(worker.url)
+        lag = int(scrape(worker.url).value("steelyard_lag_records", topic="feed"))
         worker.stop()
     return {
         "seconds": seconds,
@@ -127,14 +125,3 @@ async def _listen(url: str, seen: Seen) -> None:
             now_ns = time.time_ns()
             *lines, rest = (rest + chunk).split(b"\n")
             seen.pushed += [(now_ns, line[5:]) for line in lines if line.startswith(b"data:")]
-
-
-def lag_frames(url: str) -> int:
-    """Return how many frames of the feed a worker has not processed yet, as its metrics say."""
-    with urlopen(f"{url}/metrics", timeout=ANSWER_TIMEOUT_S) as answer:
-        text = answer.read().decode()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            if sample.name == "steelyard_lag_records" and sample.labels["topic"] == "feed":
-                return int(sample.value)
-    raise UserError(f"bench: {url}/metrics says nothing of the lag")

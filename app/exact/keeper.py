@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from faust.types import TP, AppT
 
@@ -92,6 +92,17 @@ class StateKeeper(Generic[S]):
         self._checkpointing = asyncio.Lock()
 
     # For the agent
+
+    async def process(
+        self, stream: Any, apply: Callable[[Partition[S], Record], Awaitable[object]]
+    ) -> None:
+        """Apply the records of an agent's stream, each as a whole, as long as there are any."""
+        async for event in stream.events():
+            async for record in event.value:
+                partition = self.accept(record)
+                if partition is not None:
+                    async with self.applying(partition, record):
+                        await apply(partition, record)
 
     def accept(self, record: Record) -> Partition[S] | None:
         """Return the partition to which a record is to be applied now; None: it is not."""

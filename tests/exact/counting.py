@@ -79,16 +79,10 @@ class Exact:
         self.hold = asyncio.Event()
         """Cleared, it makes the agent wait in the middle of an event."""
         self.hold.set()
-        keeper = self.keeper
 
         @self.app.agent(self.app.input_topic("feed"), name="counter", concurrency=1)
         async def counter(stream: Any) -> None:
-            async for event in stream.events():
-                async for record in event.value:
-                    partition = keeper.accept(record)
-                    if partition is not None:
-                        async with keeper.applying(partition, record):
-                            await count(partition, record)
+            await self.keeper.process(stream, count)
 
         async def count(partition: Partition[Count], record: Record) -> None:
             state = partition.states.setdefault(record.key or b"", Count())
