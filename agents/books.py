@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from app.exact.batches import Batches
 from app.exact.delivery import Record
+from app.exact.loopback import Appended
 from app.exact.partition import Partition
 from app.processor import Outcome, Processor
 from app.worker import Steelyard
@@ -33,7 +34,8 @@ MAX_CLOSED: Final = 1_000
 def register(app: Steelyard) -> None:
     """Add the agent to the app."""
     keeper = app.shared.books
-    closed, refused, control = (app.topic_name(name) for name in ("closed", "refused", "control"))
+    refused, control = (app.topic_name(name) for name in ("refused", "control"))
+    closed = app.shared.closed_windows
     windows = Batches(keeper, app.topic_name("windows"))
     app.task(windows.run)
 
@@ -117,10 +119,8 @@ def register(app: Steelyard) -> None:
     async def send_later(partition: Partition[Processor]) -> None:
         await windows.send(partition)
         for first in range(0, len(partition.later), MAX_CLOSED):
-            batch = app.producer.create_batch()
             value = encode_closed(partition.later[first : first + MAX_CLOSED])
-            batch.append(timestamp=None, key=None, value=value)
-            partition.sent.append(await app.producer.send_batch(closed, partition.number, batch))
+            partition.sent.append(await closed.append(partition.number, [Appended(None, value)]))
 
     @app.timer(app.options.live_interval_ms / 1_000, name="closed")  # type: ignore[untyped-decorator]
     async def flush() -> None:

@@ -23,11 +23,7 @@ log = logging.getLogger("steelyard.ingest")
 def register(app: Steelyard) -> None:
     """Add the agents and the service that holds the socket."""
     table = app.raw_table("subscriptions")
-    feed, refused = app.topic_name("feed"), app.topic_name("refused")
-
-    async def publish(key: bytes, value: bytes, partition: int | None) -> Any:
-        """Append a frame; the future is done when Kafka has it."""
-        return await app.producer.send(feed, key or None, value, partition, None, None)
+    refused = app.topic_name("refused")
 
     async def publish_refused(key: bytes, value: bytes) -> None:
         await (await app.producer.send(refused, key, value, None, None, None))
@@ -70,7 +66,7 @@ def register(app: Steelyard) -> None:
     async def start_ingest() -> None:
         ingest = Ingest.from_settings(
             app.options,
-            publish=publish,
+            publish=app.shared.feed.append,
             publish_refused=publish_refused,
             partition_of=app.shared.partition_of,
         )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from app.connection import IngestCounts
-from app.framer import Outbox
+from app.framer import Outbox, Record
 from deribit.backoff import TokenBucket
 from deribit.events import Unreadable
 from models.refused import refused_record
@@ -25,9 +25,9 @@ REFUSED_BURST: Final = 100
 NO_PARTITION: Final = -1
 """Said of a message that was refused before it reached Kafka."""
 
-Publish = Callable[[bytes, bytes, int | None], Awaitable["asyncio.Future[Any] | None"]]
-"""Append a record: key, value, partition. Awaiting it keeps the order of records; the future that
-it answers, if any, is done when Kafka has acknowledged, and fails if Kafka has not."""
+Publish = Callable[[int, Sequence[Record]], Awaitable["asyncio.Future[Any]"]]
+"""Append records to a partition. Awaiting it keeps their order; the future that it answers is done
+when Kafka has acknowledged all of them, and fails if Kafka has not."""
 PublishRefused = Callable[[bytes, bytes], Awaitable[object]]
 """Append a record to `refused`: key, value."""
 
@@ -49,19 +49,25 @@ class Publisher:
         self._refused: deque[bytes] = deque()
         self._refused_bucket = TokenBucket(MAX_REFUSED_PER_S, REFUSED_BURST)
         self._publishing = asyncio.Lock()
-        self._in_flight: deque[tuple[asyncio.Future[Any], int]] = deque()
+        self._in_flight: deque[tuple[asyncio.Future[Any], int, int]] = deque()
+        """Of each append: its future, frames and bytes."""
+        self._frames_in_flight = 0
         self._bytes_in_flight = 0
 
     async def flush(self) -> None:
         """Publish what there is, in order; wait while too much of it is unacknowledged."""
         async with self._publishing:
+            by_partition: dict[int, list[Record]] = {}
             for record in self._outbox.take():
-                future = await self._publish(*record)
-                if future is not None:
-                    self._in_flight.append((future, len(record.value)))
-                    self._bytes_in_flight += len(record.value)
+                by_partition.setdefault(record.partition, []).append(record)
+            for partition, records in by_partition.items():
+                future = await self._publish(partition, records)
+                size = sum(len(record.value) for record in records)
+                self._in_flight.append((future, len(records), size))
+                self._frames_in_flight += len(records)
+                self._bytes_in_flight += size
                 while self._in_flight and (
-                    len(self._in_flight) > MAX_FRAMES_IN_FLIGHT
+                    self._frames_in_flight > MAX_FRAMES_IN_FLIGHT
                     or self._bytes_in_flight > MAX_BYTES_IN_FLIGHT
                     or self._in_flight[0][0].done()
                 ):
@@ -95,7 +101,8 @@ class Publisher:
         )
 
     async def _settle_one(self) -> None:
-        """Wait for the oldest record to be acknowledged; one that is not is an error of ours."""
-        future, size = self._in_flight.popleft()
+        """Wait for the oldest append to be acknowledged; one that is not is an error of ours."""
+        future, frames, size = self._in_flight.popleft()
+        self._frames_in_flight -= frames
         self._bytes_in_flight -= size
         await future

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.books_codec import BooksCodec
 from app.exact.keeper import StateKeeper
+from app.exact.loopback import Loopback
+from app.exact.transport import SNAPPY, ZSTD
 from app.frames import REPLAYED
 from app.heard import Heard
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
@@ -72,6 +74,11 @@ class WorkerState:
             is_lazy=True,
         )
         app.keepers += [self.books, self.history]
+        self.feed = Loopback(self.books, SNAPPY)
+        self.closed_windows = Loopback(self.history, ZSTD)
+        for loopback in self.feed, self.closed_windows:
+            app.task(loopback.run)
+            app.task(loopback.watch)
         self.metrics = Metrics()
         for keeper in app.keepers:
             keeper.on_written = self.metrics.checkpoint

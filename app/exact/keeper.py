@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
-from typing import Any, Final, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from faust.types import TP, AppT
 
@@ -20,6 +19,9 @@ from app.exact.delivery import Record
 from app.exact.partition import Partition
 from app.exact.record import BadRecord, position_of
 from app.exact.store import StateStore, StateTable
+
+if TYPE_CHECKING:
+    from app.exact.loopback import Loopback
 
 log = logging.getLogger("steelyard.keeper")
 
@@ -56,6 +58,10 @@ Written = Callable[[str, Iterable[bytes | None], float], object]
 """Is told of a checkpoint: the table, the records, and how long it took, in seconds."""
 
 
+Apply = Callable[[Partition[S], Record], Awaitable[object]]
+"""Applies a record of the input to the states of its partition, and sends on what follows."""
+
+
 def _not_measured(table: str, records: Iterable[bytes | None], took_s: float) -> None:
     """Nobody wants to know."""
 
@@ -85,6 +91,10 @@ class StateKeeper(Generic[S]):
         self.is_lazy = is_lazy
         """States are read when they are asked for, and leave memory when they are written."""
         self.partitions: dict[int, Partition[S]] = {}
+        self.apply: Apply[S] | None = None
+        """What the agent does with a record, once it runs."""
+        self.loopback: Loopback | None = None
+        """Gives the records that this worker has appended itself, without a fetch."""
         self.on_settled: list[Callable[[], None]] = []
         self.send_later: Callable[[Partition[S]], Awaitable[None]] | None = None
         """Sends what a partition holds in `later`, its futures into `sent`."""
@@ -93,47 +103,30 @@ class StateKeeper(Generic[S]):
 
     # For the agent
 
-    async def process(
-        self, stream: Any, apply: Callable[[Partition[S], Record], Awaitable[object]]
-    ) -> None:
+    async def process(self, stream: Any, apply: Apply[S]) -> None:
         """Apply the records of an agent's stream, each as a whole, as long as there are any."""
+        self.apply = apply
         async for event in stream.events():
             async for record in event.value:
-                partition = self.accept(record)
-                if partition is not None:
-                    async with self.applying(partition, record):
-                        await apply(partition, record)
+                await self.take(record)
 
-    def accept(self, record: Record) -> Partition[S] | None:
-        """Return the partition to which a record is to be applied now; None: it is not."""
-        partition = self.partitions.get(record.partition)
-        if partition is None or record.offset < partition.position:
-            return None
-        if record.offset > partition.position:
-            now = time.monotonic()
-            if now - partition.reread_at >= REREAD_INTERVAL_S:
-                partition.reread_at = now
-                partition.reread_from = partition.position
-                log.info(
-                    "%s-%d: wanted offset %d, was given %d; reading again",
-                    self.topic,
-                    record.partition,
-                    partition.position,
-                    record.offset,
-                )
-            return None
-        return partition
+    async def take(self, record: Record) -> bool:
+        """Apply a record as a whole, if it is the next one; the position then includes it.
 
-    @asynccontextmanager
-    async def applying(self, partition: Partition[S], record: Record) -> AsyncIterator[None]:
-        """Apply an accepted record as a whole; the position then includes it.
+        Return whether it was applied.
 
         If that fails, or is cancelled, states may include what has not been sent on. Nothing of
         the partition is written any more then, and the worker ends: the record is replayed.
         """
+        partition = self.partitions.get(record.partition)
+        if partition is None or record.offset < partition.position or self.apply is None:
+            return False
         async with partition.whole:
+            # A record can come twice, fetched and looped back: who has waited may be the second.
+            if not self._is_next(partition, record):
+                return False
             try:
-                yield
+                await self.apply(partition, record)
             except BaseException as error:
                 partition.is_fenced = True
                 if isinstance(error, Exception):
@@ -147,6 +140,24 @@ class StateKeeper(Generic[S]):
                     await self.app.crash(error)
                 raise
             partition.position = record.offset + 1
+            return True
+
+    def _is_next(self, partition: Partition[S], record: Record) -> bool:
+        """Whether a record is the one that is wanted; one beyond it has what is missing reread."""
+        if record.offset <= partition.position:
+            return record.offset == partition.position
+        now = time.monotonic()
+        if now - partition.reread_at >= REREAD_INTERVAL_S:
+            partition.reread_at = now
+            partition.is_reread = True
+            log.info(
+                "%s-%d: wanted offset %d, was given %d; reading again",
+                self.topic,
+                record.partition,
+                partition.position,
+                record.offset,
+            )
+        return False
 
     def state(self, partition: Partition[S], key: bytes) -> S | None:
         """Return the state of a key, from memory or from the table."""
@@ -187,16 +198,16 @@ class StateKeeper(Generic[S]):
     def rereads(self) -> dict[TP, int]:
         """Return the positions to be read again, by partition, until `reread_done`."""
         return {
-            TP(self.topic, number): partition.reread_from
+            TP(self.topic, number): partition.position
             for number, partition in self.partitions.items()
-            if partition.reread_from is not None
+            if partition.is_reread
         }
 
     def reread_done(self, tp: TP) -> None:
         """The consumer stands at the wanted position again."""
         partition = self.partitions.get(tp.partition)
         if partition is not None:
-            partition.reread_from = None
+            partition.is_reread = False
 
     def committable(self, tp: TP, *, force: bool) -> int | None:
         """Return the position to commit, if a checkpoint is due or must be."""

@@ -52,7 +52,8 @@ class Partition(Generic[S]):
     is_alone: bool = True
     """Whether every record of the changelog since the take-over was written here."""
     is_fenced: bool = False
-    reread_from: int | None = None
+    is_reread: bool = False
+    """Whether the consumer is to go back to the position, and fetch from there on."""
     reread_at: float = 0.0
     checkpointed_at: float = 0.0
 

@@ -18,8 +18,10 @@ from yarl import URL
 
 from app.exact.delivery import Record
 from app.exact.keeper import StateKeeper
+from app.exact.loopback import Appended, Loopback
 from app.exact.partition import Partition
 from app.exact.record import BadRecord, pack, unpack
+from app.exact.transport import SNAPPY
 from app.kafka.processes import free_port
 from app.settings import Settings
 from app.worker import RAW, Steelyard
@@ -76,6 +78,9 @@ class Exact:
             CountCodec(),
         )
         self.app.keepers.append(self.keeper)
+        self.loopback = Loopback(self.keeper, SNAPPY)
+        self.app.task(self.loopback.run)
+        self.app.task(self.loopback.watch)
         self.hold = asyncio.Event()
         """Cleared, it makes the agent wait in the middle of an event."""
         self.hold.set()
@@ -92,6 +97,17 @@ class Exact:
                 self.processed.append((record.partition, record.offset))
                 state.position = record.offset + 1
                 partition.touch(record.key or b"", record.offset)
+
+    async def append(self, first: int, count: int, *, keys: int = 4, padding: int = 0) -> None:
+        """Append numbered records to the feed, as `produce` does, but from within the worker."""
+        partitions = self.app.options.partitions
+        for partition in range(partitions):
+            records = [
+                Appended(f"k{number % keys}".encode(), f"{number} {'x' * padding}".encode())
+                for number in range(first, first + count)
+                if number % keys % partitions == partition
+            ]
+            await (await self.loopback.append(partition, records))
 
 
 class Plain:

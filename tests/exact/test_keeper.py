@@ -62,6 +62,7 @@ class Kit:
         table: Any = SimpleNamespace(name="books", data=self.store, changelog_topic=topic)
         app: Any = self.app
         self.keeper: StateKeeper[Count] = StateKeeper(app, "feed", table, CountCodec(), **options)
+        self.keeper.apply = self.count
         self.keeper.begin(0, 0, 0, 0)
 
     @property
@@ -77,15 +78,14 @@ class Kit:
 
     async def take(self, key: bytes) -> None:
         """Apply the next event, to a key."""
-        record = self.record(key, self.partition.position)
-        partition = self.keeper.accept(record)
-        assert partition is not None
-        async with self.keeper.applying(partition, record):
-            state = self.keeper.state(partition, key)
-            if state is None:
-                state = partition.states[key] = Count()
-            state.add(record.value)
-            partition.touch(key, record.offset)
+        assert await self.keeper.take(self.record(key, self.partition.position))
+
+    async def count(self, partition: Partition[Count], record: Any) -> None:
+        state = self.keeper.state(partition, record.key)
+        if state is None:
+            state = partition.states[record.key] = Count()
+        state.add(record.value)
+        partition.touch(record.key, record.offset)
 
 
 @pytest.fixture
@@ -149,14 +149,14 @@ async def test_what_could_not_be_written_still_holds_the_commit_back(tmp_path: P
 
 async def test_only_the_next_offset_is_applied(kit: Kit) -> None:
     await kit.take(b"a")
-    assert kit.keeper.accept(kit.record(b"a", 0)) is None
+    assert not await kit.keeper.take(kit.record(b"a", 0))
     assert kit.keeper.rereads() == {}
-    assert kit.keeper.accept(kit.record(b"a", 5)) is None
+    assert not await kit.keeper.take(kit.record(b"a", 5))
     assert kit.keeper.rereads() == {INPUT: 1}
     kit.keeper.reread_done(INPUT)
-    assert kit.keeper.accept(kit.record(b"a", 7)) is None
+    assert not await kit.keeper.take(kit.record(b"a", 7))
     assert kit.keeper.rereads() == {}, "asked again at once: at most once a second"
-    assert kit.keeper.accept(kit.record(b"a", 1)) is kit.partition
+    assert await kit.keeper.take(kit.record(b"a", 1))
 
 
 async def test_a_checkpoint_writes_what_is_dirty_as_of_the_position(kit: Kit) -> None:
@@ -201,14 +201,17 @@ async def test_a_refused_record_fails_the_checkpoint_and_stays_dirty(kit: Kit) -
 
 async def test_a_checkpoint_never_sees_half_an_event(kit: Kit) -> None:
     await kit.take(b"a")
-    record = kit.record(b"a", 1)
-    partition = kit.keeper.accept(record)
-    assert partition is not None
-    async with kit.keeper.applying(partition, record):
-        partition.states[b"a"].add(b"1")  # applied, but what follows from it is not sent yet
+
+    async def count(partition: Partition[Count], record: Any) -> None:
+        nonlocal checkpoint
+        await kit.count(partition, record)  # applied, but what follows from it is not sent yet
         checkpoint = asyncio.create_task(kit.keeper.checkpoint(0))
         done, _ = await asyncio.wait({checkpoint}, timeout=0.1)
         assert not done
+
+    checkpoint: asyncio.Task[int | None]
+    kit.keeper.apply = count
+    await kit.take(b"a")
     assert await checkpoint
     ((_, record),) = kit.log.records
     state = CountCodec().load(b"a", record or b"")
@@ -217,17 +220,14 @@ async def test_a_checkpoint_never_sees_half_an_event(kit: Kit) -> None:
 
 async def test_an_event_that_cannot_be_applied_ends_the_worker_and_is_not_written(kit: Kit) -> None:
     await kit.take(b"a")
-    record = kit.record(b"a", 1)
-    partition = kit.keeper.accept(record)
-    assert partition is not None
 
-    async def fail() -> None:
-        async with kit.keeper.applying(partition, record):
-            partition.states[b"a"].add(b"1")
-            raise RuntimeError("no memory")
+    async def fail(partition: Partition[Count], record: Any) -> None:
+        await kit.count(partition, record)
+        raise RuntimeError("no memory")
 
+    kit.keeper.apply = fail
     with pytest.raises(RuntimeError, match="no memory"):
-        await fail()
+        await kit.take(b"a")
     assert [str(error) for error in kit.app.crashes] == ["no memory"]
     assert kit.keeper.committable(INPUT, force=True) is None
     assert await kit.keeper.checkpoint(0) is None
@@ -235,17 +235,12 @@ async def test_an_event_that_cannot_be_applied_ends_the_worker_and_is_not_writte
 
 
 async def test_a_cancelled_event_is_not_written_either(kit: Kit) -> None:
-    record = kit.record(b"a", 0)
-    partition = kit.keeper.accept(record)
-    assert partition is not None
+    async def hang(partition: Partition[Count], record: Any) -> None:
+        await kit.count(partition, record)
+        await asyncio.Event().wait()
 
-    async def hang() -> None:
-        async with kit.keeper.applying(partition, record):
-            partition.states[b"a"] = Count(count=1)
-            partition.touch(b"a", record.offset)
-            await asyncio.Event().wait()
-
-    task = asyncio.create_task(hang())
+    kit.keeper.apply = hang
+    task = asyncio.create_task(kit.take(b"a"))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait({task})
@@ -361,10 +356,13 @@ async def test_a_changelog_that_lost_records_means_computing_again(
 
 async def test_input_without_states_is_not_computed_again(tmp_path: Path) -> None:
     kit = Kit(tmp_path / "one")
-    for offset in range(50):  # ticks of a partition that no instrument is in
-        record = kit.record(b"", offset)
-        async with kit.keeper.applying(kit.partition, record):
-            pass
+
+    async def nothing(partition: Partition[Count], record: Any) -> None:
+        """Do what a tick of a partition does that no instrument is in."""
+
+    kit.keeper.apply = nothing
+    for _ in range(50):
+        await kit.take(b"")
     assert await kit.keeper.checkpoint(0) == 50
     assert await kit.keeper.checkpoint(0) == 50
     assert kit.log.records == [(NO_STATE, None)], "once"

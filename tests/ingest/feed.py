@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
 
+from app.framer import Record
 from app.ingest import Ingest
 from deribit.backoff import Backoff
 from deribit.client import Client, ClientCounts
@@ -31,28 +32,35 @@ class MemoryFeed:
     """Keeps what is published; `is_slow` keeps it unacknowledged."""
 
     def __init__(self) -> None:
-        self.records: list[tuple[bytes, bytes, int | None]] = []
+        self.records: list[tuple[bytes, bytes, int]] = []
         self.frames: list[Frame] = []
         self.refused: list[dict[str, Any]] = []
         self.open = asyncio.Event()
         self.open.set()
         self.unacknowledged: list[asyncio.Future[Any]] = []
+        self._sizes: list[int] = []
         self.acknowledges = True
         self.most_unacknowledged = 0
+        """Frames; an append is of several, those of a partition."""
+        self.largest_append = 0
         self._changed = asyncio.Event()
 
-    async def publish(self, key: bytes, value: bytes, partition: int | None) -> asyncio.Future[Any]:
+    async def publish(self, partition: int, records: Sequence[Record]) -> asyncio.Future[Any]:
         await self.open.wait()
-        self.records.append((key, value, partition))
-        self.frames.append(decode_frame(value))
+        for record in records:
+            self.records.append((record.key, record.value, partition))
+            self.frames.append(decode_frame(record.value))
         self._changed.set()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self.acknowledges:
             future.set_result(None)
         else:
             self.unacknowledged.append(future)
-            waiting = sum(not one.done() for one in self.unacknowledged)
+            self._sizes.append(len(records))
+            appends = zip(self.unacknowledged, self._sizes, strict=True)
+            waiting = sum(size for one, size in appends if not one.done())
             self.most_unacknowledged = max(self.most_unacknowledged, waiting)
+            self.largest_append = max(self.largest_append, len(records))
         return future
 
     async def publish_refused(self, key: bytes, value: bytes) -> None:

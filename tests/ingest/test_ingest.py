@@ -323,8 +323,9 @@ async def test_frames_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
         await feed.until(lambda: len(feed.records) >= 6)
         for future in feed.unacknowledged[:3]:
             future.set_result(None)
-        await feed.until(lambda: len(feed.records) >= 9)
-        assert feed.most_unacknowledged == 6
+        appends = len(feed.unacknowledged)
+        await feed.until(lambda: len(feed.unacknowledged) > appends)
+        assert 5 < feed.most_unacknowledged <= 5 + feed.largest_append
         feed.acknowledges = True
         for future in feed.unacknowledged:
             if not future.done():
@@ -397,8 +398,8 @@ async def test_what_was_followed_before_and_is_not_wanted_any_more_is_given_up_o
 
 def test_the_linger_grows_with_the_delay_up_to_a_limit() -> None:
     assert linger_for(0.004, 0) == 0.004
-    assert linger_for(0.004, 7) == 0.004
-    assert linger_for(0.004, 60) == pytest.approx(0.03)
+    assert linger_for(0.004, 200) == 0.004
+    assert linger_for(0.004, 260) == pytest.approx(0.03)
     assert linger_for(0.004, 60_000) == MOST_LINGER_S
     assert linger_for(0.25, 60_000) == 0.25, "what was set is not undercut"
 

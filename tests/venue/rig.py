@@ -11,16 +11,17 @@ import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from app.framer import Record
 from app.ingest import Ingest
 from app.processor import Processor, Rules
 from deribit.backoff import Backoff
 from deribit.client import Client
 from exchange import Config, Exchange
-from models.frame import Connected, Disconnected, GapFound
+from models.frame import Connected, Disconnected, Frame, GapFound
 from orderbook.units import UNIT
 from tests.ingest.feed import PARTITIONS, MemoryFeed, partition_of
 
@@ -40,7 +41,7 @@ class Rig(MemoryFeed):
         super().__init__()
         self.venue = venue
         self.processors: dict[str, Processor] = {}
-        self._by_partition: dict[int | None, list[Processor]] = {}
+        self._by_partition: dict[int, list[Processor]] = {}
         self.windows: list[dict[str, Any]] = []
         self.refused_by: Counter[str] = Counter()
         self.statuses: dict[str, list[str]] = {}
@@ -49,9 +50,13 @@ class Rig(MemoryFeed):
         """Time that this process was given: on a busy machine less than has passed."""
         self._rules = rules
 
-    async def publish(self, key: bytes, value: bytes, partition: int | None) -> asyncio.Future[Any]:
-        future = await super().publish(key, value, partition)
-        frame = self.frames[-1]
+    async def publish(self, partition: int, records: Sequence[Record]) -> asyncio.Future[Any]:
+        future = await super().publish(partition, records)
+        for frame in self.frames[-len(records) :]:
+            self._apply(partition, frame)
+        return future
+
+    def _apply(self, partition: int, frame: Frame) -> None:
         of_partition = self._by_partition.setdefault(partition, [])
         if frame.instrument and frame.instrument not in self.processors:
             made = self.processors[frame.instrument] = Processor(frame.instrument, self._rules)
@@ -69,7 +74,6 @@ class Rig(MemoryFeed):
             said = self.statuses.setdefault(name, [])
             if said[-1:] != [processor.status]:
                 said.append(processor.status)
-        return future
 
     # What is known
 

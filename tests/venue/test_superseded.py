@@ -6,6 +6,7 @@ program, begins one although another worker ingests the instrument, that one mus
 
 from __future__ import annotations
 
+from app.framer import Record
 from models.frame import FRAME_VERSION, Connected, Disconnected, Frame, encode_frame
 from tests.venue.rig import BTC, rig
 
@@ -21,7 +22,8 @@ async def test_a_superseded_session_begins_anew_and_the_book_is_live_again() -> 
         channel = processor.instrument.channel
         zombie = Frame(FRAME_VERSION, BTC, channel, ZOMBIE, 1, [Connected(1, "worker-0", True)])
         (partition,) = {at for _, value, at in bench.records if BTC.encode() in value}
-        await bench.publish(BTC.encode(), encode_frame(zombie), partition)
+        record = Record(BTC.encode(), encode_frame(zombie), partition)
+        await bench.publish(partition, [record])
         assert (processor.session, bench.status()) == (ZOMBIE, "resyncing")
 
         await bench.ready(bench.is_live)
@@ -35,6 +37,6 @@ async def test_a_superseded_session_begins_anew_and_the_book_is_live_again() -> 
         # What the zombie still says is not heard, and disturbs nobody.
         session = processor.session
         late = Frame(FRAME_VERSION, BTC, channel, ZOMBIE, 2, [Connected(2, "worker-0", True)])
-        await bench.publish(BTC.encode(), encode_frame(late), partition)
+        await bench.publish(partition, [Record(BTC.encode(), encode_frame(late), partition)])
         await bench.ticks(2)
         assert (processor.session, bench.status()) == (session, "live")
