@@ -5,7 +5,7 @@ batch 6 to 12 µs. Order, bytes and partition of the records are the same, and s
 is not yet handed over when a checkpoint begins, the keeper's `send_later` hands over, and the
 checkpoint waits for it. A batch that is dropped with its partition is replayed.
 
-A batch waits for more records: shortly while the feed is live, longer while the worker is behind.
+A batch waits for more records while the worker is behind; while the feed is live it goes at once.
 Of each partition one batch is on its way and one is filled; when both are full, `add` waits. That
 is how a slow Kafka holds up the processing, and what piles up here is bounded.
 """
@@ -18,7 +18,8 @@ from typing import Any, Final, Protocol
 from app.exact.keeper import StateKeeper
 from app.exact.partition import Partition
 
-LIVE_LINGER_S: Final = 0.002
+LIVE_LINGER_S: Final = 0.0
+"""While the feed is live, a batch is what was closed in a turn of the loop."""
 BEHIND_LINGER_S: Final = 0.05
 """While a backlog is processed nobody waits for a single record."""
 
