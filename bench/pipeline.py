@@ -128,15 +128,15 @@ async def _producer(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
 async def write_frames(settings: Settings, log: Log) -> dict[str, int]:
     """Write a log as frames into the feed; return how many records and bytes that is."""
     topic = f"{settings.topic_prefix}feed"
-    records = size = 0
+    # Made first: then they are written in a moment, and take little from who reads them already.
+    records = [
+        (encode_frame(frame), frame.instrument.encode() or None, partition)
+        for frame, partition in frames_of(log, settings.partitions)
+    ]
     async with _producer(settings.kafka) as client:
-        for frame, partition in frames_of(log, settings.partitions):
-            value = encode_frame(frame)
-            key = frame.instrument.encode() or None
+        for value, key, partition in records:
             await client.send(topic, value, key=key, partition=partition)
-            records += 1
-            size += len(value)
-    return {"records": records, "bytes": size}
+    return {"records": len(records), "bytes": sum(len(value) for value, _, _ in records)}
 
 
 async def write_messages(kafka: str, topic: str, messages: Iterable[tuple[str, bytes]]) -> int:

@@ -83,7 +83,7 @@ def draw(reports: Reports, target: Path) -> None:
     for part in ("live", "growth"):
         if part in reports:
             chosen[part] = [r for r in reports[part]["results"] if "failed" not in r]
-    contest = contestants(reports)
+    contest = [each for each in contestants(reports) if not each.get("percent")]
     if contest:
         chosen["throughput"] = contest
     if not chosen:

@@ -1,68 +1,116 @@
-"""Replay through Kafka: a log that lies in the feed, and workers that are started on it."""
+"""Replay through Kafka: workers that are given a whole log at once.
+
+Also with each worker held to a share of a core. Two that share two cores with their broker and with
+the reader of their windows show what the machine can do; two of 40 % each show what the design can.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from itertools import chain
 from typing import Any, Final
 
 from bench.agreement import Truth, compare, truth
 from bench.feeds import COPIES, INSTRUMENTS, Log, generated, instrument_names, recording
+from bench.limits import NoGroups, limited
 from bench.machine import cpu_s, load, resident_mb
-from bench.pipeline import Broker, Output, Reader, committed, follow, topic_bytes, write_frames
-from tests.harness.pipeline import Pipeline
+from bench.pipeline import (
+    PARTITIONS,
+    Broker,
+    Output,
+    Reader,
+    committed,
+    follow,
+    topic_bytes,
+    write_frames,
+)
+from tests.harness.pipeline import Pipeline, Worker
 from tests.harness.processes import ProcessEnded
 
 TIMEOUT_S: Final = 900.0
+SHARED_S: Final = 120.0
 GENERATED: Final = 300_000
 QUICK_GENERATED: Final = 6_000
 QUICK_LINES: Final = 1_000
 WORKERS: Final = (1, 2)
+PERCENT: Final = 40.0
+"""Of a core for each worker: two, their broker and the reader fit into two cores."""
+LIMITED_GENERATED: Final = 100_000
+LIMITED_LINES: Final = 25_000
+"""Of the recording: like the generated, what a worker that is held does in about a quarter of a
+minute."""
 
 
 def run(broker: Broker, *, quick: bool) -> list[dict[str, Any]]:
-    """Replay both logs with one and with two workers."""
+    """Replay both logs with one and with two workers; then less of them, with workers held."""
+    names, copies = instrument_names(INSTRUMENTS), instrument_names(COPIES)
+    lines = QUICK_LINES if quick else None
     results = []
-    for log in (
-        generated(QUICK_GENERATED if quick else GENERATED, instrument_names(INSTRUMENTS)),
-        recording(instrument_names(COPIES), limit=QUICK_LINES if quick else None),
+    for log, percent in (
+        (generated(QUICK_GENERATED if quick else GENERATED, names), None),
+        (recording(copies, limit=lines), None),
+        (generated(QUICK_GENERATED if quick else LIMITED_GENERATED, names), PERCENT),
+        (recording(copies, limit=lines or LIMITED_LINES), PERCENT),
     ):
         expected = truth(log)
-        results += [replay(broker, log, expected, workers) for workers in WORKERS]
+        for workers in WORKERS:
+            try:
+                results.append(replay(broker, log, expected, workers, percent))
+            except NoGroups as error:
+                results.append(_not_measured(log, workers, percent, f"no cgroup: {error}"))
     return results
 
 
 def replay(
-    broker: Broker, log: Log, expected: Truth, workers: int, **settings: str
+    broker: Broker,
+    log: Log,
+    expected: Truth,
+    workers: int,
+    percent: float | None = None,
+    **settings: str,
 ) -> dict[str, Any]:
     """Return what so many workers need for a log: durable state, all windows published.
 
-    The time is from the first windows that can be read to the last, as with the peers. Checkpoints
-    and commits go on meanwhile. The commit that includes everything is told apart: it waits for the
-    states that are due last, by their age (decision 0006), with nothing left to compute. Starting a
-    worker is no part of it: see restart.py.
+    With `percent` each of them has so much of a core; raises NoGroups if that can't be arranged.
+
+    The log is written when the workers have shared out its partitions, as fast as the broker takes
+    it: a worker that joined later would have them shared out again, in the midst of it. The time is
+    from the first windows that can be read to the last, as with the peers. Checkpoints and commits
+    go on meanwhile. The commit that includes everything is told apart: it waits for the states that
+    are due last, by their age (decision 0006), with nothing left to compute; of workers that are
+    held it is not waited for. Starting a worker is no part of it: see restart.py.
     """
     before = load()
     configured = broker.installation()
-    with Pipeline(configured, ingest="false", **settings) as pipeline:
-        written = asyncio.run(write_frames(configured, log))
+    with ExitStack() as stack:
+        groups = [
+            stack.enter_context(limited(percent, f"worker-{number + 1}"))
+            for number in range(workers if percent is not None else 0)
+        ]
+        pipeline = stack.enter_context(Pipeline(configured, ingest="false", **settings))
         started = [pipeline.start_worker(number + 1) for number in range(workers)]
+        for group, worker in zip(groups, started, strict=bool(groups)):
+            group.add(worker.pid)
 
         def alive() -> None:
             for worker in started:
                 if not worker.running:
                     raise ProcessEnded(f"{worker.name} ended\n{worker.tail()}")
 
-        async def measure() -> tuple[Output, float]:
+        async def measure() -> tuple[dict[str, int], Output, float | None]:
             async with Reader(configured.kafka, pipeline.topic("windows")) as reader:
+                written = await write_frames(configured, log)
+                following = follow(
+                    reader, len(expected), is_counted, timeout_s=TIMEOUT_S, alive=alive
+                )
+                if percent is not None:
+                    return written, await following, None
                 output, end = await asyncio.gather(
-                    follow(
-                        reader,
-                        len(expected),
-                        is_counted,
-                        timeout_s=TIMEOUT_S,
-                        alive=alive,
-                    ),
+                    following,
                     committed(
                         configured.kafka,
                         configured.app_id,
@@ -71,9 +119,10 @@ def replay(
                         alive=alive,
                     ),
                 )
-            return output, end
+            return written, output, end
 
-        output, end = asyncio.run(measure())
+        started[0].wait_until("sharing partitions", lambda: have_shared(started), SHARED_S)
+        written, output, end = asyncio.run(measure())
         cpu = [round(cpu_s(worker.pid), 2) for worker in started]
         memory = [resident_mb(worker.pid) for worker in started]
         sizes = changelog_sizes(broker, pipeline)
@@ -83,17 +132,18 @@ def replay(
     windows = [json.loads(record) for record in output.records if is_counted(record)]
     return {
         "who": "Steelyard",
-        "variant": f"{workers} worker" + "s" * (workers > 1),
+        "variant": _variant(workers, percent),
         "log": log.name,
         "load_before": before,
         "workers": workers,
+        "percent": percent,
         "changes": log.changes,
         "notifications": log.notifications,
         "levels": log.levels,
         "frames": written["records"],
         "seconds": round(seconds, 2),
         "share_timed": round(share, 4),
-        "committed_after_s": round(max(0.0, end - output.marks[-1][0]), 2),
+        "committed_after_s": None if end is None else round(max(0.0, end - output.marks[-1][0]), 2),
         "changes_per_s": round(log.changes * share / seconds),
         "notifications_per_s": round(log.notifications * share / seconds),
         "levels_per_s": round(log.levels * share / seconds),
@@ -105,6 +155,44 @@ def replay(
         **sizes,
         "agreement": compare(expected, windows),
     }
+
+
+def _not_measured(log: Log, workers: int, percent: float | None, why: str) -> dict[str, Any]:
+    print(f"bench: {_variant(workers, percent)}: not measured: {why}", file=sys.stderr)
+    return {
+        "who": "Steelyard",
+        "variant": _variant(workers, percent),
+        "log": log.name,
+        "workers": workers,
+        "percent": percent,
+        "changes": log.changes,
+        "changes_per_s": 0,
+        "levels_per_s": 0,
+        "agreement": None,
+        "not_measured": "not measured: no cgroup",
+    }
+
+
+def _variant(workers: int, percent: float | None) -> str:
+    count = f"{workers} worker" + "s" * (workers > 1)
+    if percent is None:
+        return count
+    return f"{count}, {percent:g} % of a core" + " each" * (workers > 1)
+
+
+def have_shared(workers: Sequence[Worker]) -> bool:
+    """Whether each worker has taken over partitions, and all of them have been."""
+    owned = [_partitions(worker) for worker in workers]
+    return all(owned) and sorted(chain.from_iterable(owned)) == list(range(PARTITIONS))
+
+
+def _partitions(worker: Worker) -> list[int]:
+    """Return what a worker says that it owns; it is not ready before it knows an instrument."""
+    status, answer = worker.get("/readyz")
+    if answer is None:
+        return []
+    partitions: list[int] = (answer["data"] if status == 200 else answer)["details"]["partitions"]
+    return partitions
 
 
 def is_counted(record: bytes) -> bool:

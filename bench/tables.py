@@ -43,11 +43,11 @@ def growth(results: Sequence[Result]) -> str:
 
 
 def throughput(results: Sequence[Result]) -> str:
-    """Replay through Kafka, whoever does it; ratios are to Steelyard with one worker."""
+    """Replay through Kafka, whoever does it; ratios are to Steelyard with one worker of a core."""
     own = {
         result["log"]: result["changes_per_s"]
         for result in results
-        if result["who"] == "Steelyard" and result["workers"] == 1
+        if result["who"] == "Steelyard" and result["workers"] == 1 and not result.get("percent")
     }
     return markdown(
         (
@@ -71,7 +71,7 @@ def throughput(results: Sequence[Result]) -> str:
                 _ratio(own.get(result["log"]), result),
                 _cpu_us(result),
                 _committed(result),
-                _agreement(result["agreement"]),
+                _agreement(result),
             )
             for result in results
         ),
@@ -187,9 +187,10 @@ def _committed(result: Result) -> str | None:
     return None if after_s is None else f"{after_s} s after"
 
 
-def _agreement(agreement: Result | None) -> str:
+def _agreement(result: Result) -> str:
+    agreement = result["agreement"]
     if agreement is None:
-        return "did not finish"
+        return result.get("not_measured", "did not finish")
     wrong = agreement["different"] + agreement["missing"] + agreement["repeated"]
     if not wrong:
         return f"all {number(agreement['windows'])} the same"

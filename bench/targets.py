@@ -12,6 +12,8 @@ Row = tuple[str, str, str | None, str | None]
 LEAST_RATIOS: Final = {"naive Faust": 20.0, "Quix Streams": 5.0, "Bytewax": 1.0}
 """How many times as fast as a peer one worker is to be; for Kafka Streams there is no target."""
 TARGET_RATE: Final = 2_000
+LEAST_SCALING: Final = 1.7
+"""Two workers, against one."""
 MOST_MB: Final = 400.0
 FLAT_MB_AN_HOUR: Final = 10.0
 """A line through the noise of an allocator is not quite level."""
@@ -24,9 +26,8 @@ def targets(reports: Reports) -> str:
 
 
 def _replay(reports: Reports) -> list[Row]:
-    results = _results(reports, "replay")
+    results = [each for each in _results(reports, "replay") if not each.get("percent")]
     one = {_kind(result): result for result in results if result["workers"] == 1}
-    two = {_kind(result): result for result in results if result["workers"] == 2}
     rows = [
         _row(
             "replay, one worker, 1–3 levels",
@@ -43,11 +44,27 @@ def _replay(reports: Reports) -> list[Row]:
             "level changes/s",
         ),
     ]
-    for kind, result in one.items():
-        if kind in two:
-            ratio = two[kind]["changes_per_s"] / result["changes_per_s"]
-            rows.append((f"two workers, {kind}", "≥ 1.7×", f"{ratio:.2f}×", _yes(ratio >= 1.7)))
+    rows += _scaling(results)
+    rows += _scaling([each for each in _results(reports, "replay") if each.get("percent")])
     return rows + [row for kind, result in one.items() for row in _peers(reports, kind, result)]
+
+
+def _scaling(results: list[dict[str, Any]]) -> list[Row]:
+    """Return how many times as fast two workers are as one, by log."""
+    one = {_kind(result): result for result in results if result["workers"] == 1}
+    rows: list[Row] = []
+    for two in (result for result in results if result["workers"] == 2):
+        kind, percent = _kind(two), two.get("percent")
+        if kind not in one:
+            continue
+        who = "two workers" if percent is None else f"two workers of {percent:g} % of a core each"
+        what, target = f"{who}, {kind}", f"≥ {LEAST_SCALING:g}×"
+        if why := two.get("not_measured") or one[kind].get("not_measured"):
+            rows.append((what, target, why, None))
+            continue
+        ratio = two["changes_per_s"] / one[kind]["changes_per_s"]
+        rows.append((what, target, f"{ratio:.2f}×", _yes(ratio >= LEAST_SCALING)))
+    return rows
 
 
 def _peers(reports: Reports, kind: str, own: dict[str, Any]) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.worker import SESSION_TIMEOUT_S
+from bench.replay import PERCENT
 
 HEAD: Final = """\
 # Performance
@@ -21,7 +22,7 @@ make bench ARGS="--quick"               # whether it works; its figures are not 
 BENCH_RECORDING=my.jsonl.gz make bench  # another recording than the one beside the project
 ```
 """
-REPLAY: Final = """\
+REPLAY: Final = f"""\
 Everybody reads the same notifications from the same broker and publishes the windows of one second:
 observations, imbalance of 1, 5 and 10 levels, order flow imbalance of the best level. The column
 "windows" says whether they agree with those of `compute`. The peers do no more than that. Steelyard
@@ -31,9 +32,12 @@ since their last record have reached the age of 20 s (decision 6): it has a colu
 is not in a commit is in the feed, and is computed again after a crash. It reads frames, as its
 ingest writes them; the peers read a record a notification, which is how each of them is used. Each
 peer is given as much of the log as it can do in about half a minute; rates are from the first
-windows published to the last, so that starts do not count. Processor time is that of the whole
-process, its start included, which weighs most on who is given least. Kafka Streams has one stream
-thread, and those of the JVM beside it, which compiles while it runs: that counts."""
+windows published to the last, so that starts do not count. Steelyard's workers are given the log
+when they have shared out its partitions. Where it says {PERCENT:g} % of a core, a control group of
+Linux gives each worker no more, and the log is shorter: two of them, their broker and the reader
+fit into two cores. Processor time is that of the whole process, its start included, which weighs
+most on who is given least. Kafka Streams has one stream thread, and those of the JVM beside it,
+which compiles while it runs: that counts."""
 PEERS: Final = """\
 What each of them keeps, and what a crash leaves of it:
 
@@ -71,7 +75,7 @@ best of three rounds: whatever else runs on the machine only ever adds."""
 DOMAIN: Final = """\
 Processor time of one core, the best of three rounds; each line includes the ones before it, so that
 "of it new" is the cost of a group of fields."""
-BOUNDS: Final = """\
+BOUNDS: Final = f"""\
 **Replay, one worker** is bound by one thread, which uses all of its core. About three quarters of
 it are the domain, its decoding included (the table above, "all"); a profile of the worker (py-spy,
 the interpreter held) gives the rest to batches and their compression, the history, the client's
@@ -80,7 +84,9 @@ step gave, and what was tried and not taken is in decisions [8](decisions/0008-c
 [9](decisions/0009-records-and-batches.md).
 
 **Two workers** share two cores with the broker and the reader of the measurement, which take half a
-core: one worker leaves half a core free, so 1.3× to 1.4× is the most that this machine has.
+core: one worker leaves half a core free, so 1.3× to 1.4× is the most that this machine has. Whether
+it is the machine or the design, workers of {PERCENT:g} % of a core show: all of them fit, so what
+two do more than one ("Against the targets") is what the design gives.
 
 **Live** the machine is full from about 1,000 notifications/s on: worker, exchange, broker and the
 consumers of the measurement want more than two cores, and a message waits for one four times, to be

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.kafka.jars import KAFKA_VERSION, read_lock
 from bench import __main__ as command
-from bench import texts
+from bench import replay, texts
+from bench.feeds import generated, instrument_names, recording
 from bench.latency import Seen, latencies, percentiles
+from bench.limits import NoGroups
 from bench.peers import java
 from bench.peers.run import PEERS
 from bench.pipeline import Output
 from bench.render import page, read
-from bench.replay import is_counted
+from bench.replay import have_shared, is_counted
 from bench.tables import live, throughput
 from bench.targets import targets
 from models.frame import FRAME_VERSION, Frame, Notification, encode_frame
@@ -149,6 +152,66 @@ def test_page_says_which_targets_are_reached_and_where() -> None:
     assert "2 cores of a processor" in text
     assert "the hot path compiled, Kafka 4.3.0" in text
     assert "bytewax==0.21.1" in text
+
+
+HELD = [
+    result("Steelyard", 10_000, workers=1, percent=40.0, variant="1 worker, 40 % of a core"),
+    result("Steelyard", 18_000, workers=2, percent=40.0, variant="2 workers, 40 % of a core each"),
+]
+
+
+def test_held_workers_are_compared_with_each_other_only() -> None:
+    text = targets({"replay": {"results": [*RESULTS[:2], *HELD]}})
+    for line in (
+        "| replay, one worker, 1–3 levels | ≥ 30,000 notifications/s | 40,000 | yes |",
+        "| two workers, generated | ≥ 1.7× | 1.50× | no |",
+        "| two workers of 40 % of a core each, generated | ≥ 1.7× | 1.80× | yes |",
+    ):
+        assert line in text
+    table = throughput([*HELD, *RESULTS])
+    assert "| Steelyard | 1 worker, 40 % of a core | generated, 1 | 10,000 |" in table
+    assert "| 4× as fast |" in table.splitlines()[2]  # than it: one worker that has a core
+
+
+def test_held_workers_that_could_not_be_measured_are_no_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_groups(*_: object) -> None:
+        raise NoGroups("read-only")
+
+    names = instrument_names(2)
+    monkeypatch.setattr(replay, "limited", no_groups)
+    monkeypatch.setattr(replay, "generated", lambda *_: generated(20, names))
+    monkeypatch.setattr(replay, "recording", lambda *_, limit: recording(names, 10))
+    measured = {"changes_per_s": 10, "notifications_per_s": 10, "levels_per_s": 10}
+    of_a_core = [result("Steelyard", 10, workers=workers) for workers in (1, 2, 1, 2)]
+    held_only = replay.replay
+    monkeypatch.setattr(
+        replay,
+        "replay",
+        lambda *given: held_only(*given) if given[-1] else of_a_core.pop() | measured,
+    )
+    broker = SimpleNamespace(installation=lambda: None)
+    results = replay.run(broker, quick=True)  # type: ignore[arg-type]
+    assert [each["workers"] for each in results[4:]] == [1, 2, 1, 2]
+    assert throughput(results).count("not measured: no cgroup") == 4
+    text = targets({"replay": {"results": results}})
+    for kind in ("generated", "recording"):
+        what = f"two workers of 40 % of a core each, {kind}"
+        assert f"| {what} | ≥ 1.7× | not measured: no cgroup | – |" in text
+
+
+def test_partitions_are_shared_when_each_worker_has_some() -> None:
+    def worker(*partitions: int, status: int = 503) -> Any:
+        told = {"details": {"partitions": list(partitions)}}
+        return SimpleNamespace(get=lambda _: (status, {"data": told} if status == 200 else told))
+
+    nobody = SimpleNamespace(get=lambda _: (0, None))
+    assert have_shared([worker(*range(8))])
+    assert have_shared([worker(*range(4)), worker(*range(4, 8), status=200)])
+    assert not have_shared([worker(*range(8)), worker()])
+    assert not have_shared([worker(*range(8)), nobody])
+    assert not have_shared([worker(*range(4)), worker(*range(4, 7))])
 
 
 def test_a_target_that_was_not_measured_to_the_end_is_not_reached() -> None:
