@@ -1,8 +1,12 @@
-"""Whether a worker does its work, and what is not as it should be: for /readyz and the log."""
+"""Whether a worker does its work, and what is not as it should be: for /readyz and the log.
+
+And whether it has read, since it started, how the instruments stand: for every other answer.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from faust.types import TP
 
@@ -10,6 +14,49 @@ from app.serving import Readiness
 
 if TYPE_CHECKING:
     from app.state import WorkerState
+
+READ_WITHIN_S: Final = 10.0
+"""After its own partitions are recovered a worker reads those of others on, which takes moments; a
+state that then does not come is better missing than all of them."""
+
+
+class FirstReading:
+    """Whether the table of live states has been read since this worker started: once, for good.
+
+    Before, that an instrument is not in it says nothing.
+    """
+
+    def __init__(self, app: Any, table: Any) -> None:
+        self._app = app
+        self._table = table
+        self._recovered_s: float | None = None
+        """When the partitions that this worker owns were first seen to be read; monotonic."""
+        self._is_done = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all partitions have been read up to where they ended."""
+        app = self._app
+        if self._is_done or not app.rebalancing_count or app.rebalancing or app.in_recovery:
+            return self._is_done
+        now_s = time.monotonic()
+        if self._recovered_s is None:
+            self._recovered_s = now_s
+        self._is_done = not self._is_behind() or now_s - self._recovered_s > READ_WITHIN_S
+        return self._is_done
+
+    def _is_behind(self) -> bool:
+        """Whether partitions of other workers, for Faust standbys, have not been read to the end.
+
+        Faust calls a recovery complete without them, and takes what it has not begun for read.
+        """
+        recovery = self._app.tables.recovery
+        ends, offsets = recovery.standby_highwaters, recovery.standby_offsets
+        for tp in recovery.standbys_for_table[self._table]:
+            end, offset = ends.get(tp), offsets.get(tp)
+            if end is None or end > (-1 if offset is None else offset):
+                return True
+        return False
 
 
 def readiness_of(shared: WorkerState) -> Readiness:
@@ -32,6 +79,8 @@ def readiness_of(shared: WorkerState) -> Readiness:
     for partition in owned.values():
         for state in partition.states.values():
             statuses[state.status] = statuses.get(state.status, 0) + 1
+    if not reasons and not shared.knows_states:
+        reasons.append("the states of other workers' instruments are being read")
     if not reasons:
         reasons += _missing(shared)
     details = {

@@ -64,6 +64,10 @@ class Serving(Protocol):
     def simulated(self) -> bool:
         """Whether any instrument comes from a simulated venue."""
 
+    @property
+    def knows_states(self) -> bool:
+        """Whether what `states` returns has been read since this worker started."""
+
     def now_ms(self) -> int:
         """Return the wall clock, ms since the epoch."""
 

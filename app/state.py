@@ -19,7 +19,7 @@ from app.live_state import live_state
 from app.metrics import Metrics
 from app.partitions import partition_of
 from app.processor import Processor, Rules
-from app.readiness import readiness_of
+from app.readiness import FirstReading, readiness_of
 from app.serving import BookView, Owner, Readiness
 from models.frame import Frame, Item, Tick
 from models.live import LiveRecord, LiveState
@@ -87,6 +87,7 @@ class WorkerState:
         self.latest = LatestStates(
             app.raw_table("latest", is_global=True), lambda: app.rebalancing or app.in_recovery
         )
+        self.first_reading = FirstReading(app, self.latest.table)
         self._windows: dict[str, dict[str, Any]] = {}
         """By instrument: its last closed window of the shortest length."""
         self._heard: defaultdict[int, Heard] = defaultdict(Heard)
@@ -169,6 +170,11 @@ class WorkerState:
     def simulated(self) -> bool:
         """Whether any instrument comes from a simulated venue."""
         return any(state.simulated for state in self.states().values())
+
+    @property
+    def knows_states(self) -> bool:
+        """Whether what `states` returns has been read since this worker started."""
+        return self.first_reading.is_done
 
     def now_ms(self) -> int:
         """Return the wall clock, ms since the epoch."""

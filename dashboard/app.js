@@ -41,11 +41,12 @@ new Feed({
     showCount();
     if (!data.length) explainEmpty();
   },
-  onOffline(reason, sinceMs) {
+  onOffline(reason, sinceMs, isStarting) {
     document.body.classList.add("is-offline");
     document.title = `Stale · ${titleOf(view)}`;
     const seconds = Math.floor(sinceMs / 1000);
-    write("offline", `Stale: no answer from the server for ${seconds} s (${reason}). Trying again.`);
+    const what = isStarting ? "the server is starting, nothing is current" : "no answer from the server";
+    write("offline", `Stale: ${what} for ${seconds} s (${reason}). Trying again.`);
     $("offline").hidden = false;
     board.showOffline(sinceMs);
     const state = board.states.get(view.instrument);

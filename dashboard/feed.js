@@ -9,16 +9,18 @@ const OFFLINE_AFTER_MS = 2_000; // a stream says something at least once a secon
 const WATCH_MS = 250;
 const MAX_BACKOFF_MS = 4_000;
 const STREAM_AGAIN_MS = 10_000;
+const STARTING = "urn:steelyard:problem:not-ready";
 
 export class Feed {
-  // onAnswer({data, meta}) as of /v1/imbalance, whenever something has come; onOffline(reason, since)
-  // four times a second while nothing current is known, with the ms since the last answer.
+  // onAnswer({data, meta}) as of /v1/imbalance, whenever something has come; onOffline(reason, since,
+  // isStarting) four times a second while nothing current is known, with the ms since the last answer.
   constructor({ onAnswer, onOffline }) {
     this.onAnswer = onAnswer;
     this.onOffline = onOffline;
     this.heardAt = performance.now();
     this.reason = "no answer yet";
     this.failures = 0;
+    this.isStarting = false; // as it says itself
     this.timer = 0;
     this.isAsking = false;
     this.source = null;
@@ -49,6 +51,7 @@ export class Feed {
     source.addEventListener("end", () => this.#fallBack());
     source.addEventListener("error", () => {
       this.reason = "it can't be reached";
+      this.isStarting = false;
       this.#fallBack();
     });
   }
@@ -85,6 +88,7 @@ export class Feed {
     if (this.isAsking || this.source !== null) return;
     this.isAsking = true;
     const began = performance.now();
+    let retryAfterMs = 0;
     try {
       const answer = await getJson(POLLED, TIMEOUT_MS);
       this.rows = new Map(answer.data.map((row) => [row.instrument, row]));
@@ -92,11 +96,14 @@ export class Feed {
     } catch (error) {
       this.failures += 1;
       this.reason = reasonOf(error);
+      this.isStarting = error.kind === STARTING;
+      if (this.isStarting) retryAfterMs = error.retryAfterMs;
     } finally {
       this.isAsking = false;
     }
     if (!this.failures && performance.now() - this.sourceAt > STREAM_AGAIN_MS) return this.#listen();
-    const pause = Math.min(POLL_MS * 2 ** Math.max(this.failures - 1, 0), MAX_BACKOFF_MS);
+    const backoff = Math.min(POLL_MS * 2 ** Math.max(this.failures - 1, 0), MAX_BACKOFF_MS);
+    const pause = retryAfterMs || backoff;
     this.timer = setTimeout(() => this.#poll(), Math.max(pause - (performance.now() - began), 50));
   }
 
@@ -105,7 +112,8 @@ export class Feed {
     if (since < OFFLINE_AFTER_MS) return;
     // An open stream that says nothing any more hangs.
     if (this.source !== null) this.#fallBack();
-    this.onOffline(this.failures ? this.reason : "it takes too long to answer", since);
+    const reason = this.failures ? this.reason : "it takes too long to answer";
+    this.onOffline(reason, since, this.isStarting && this.failures > 0);
   }
 }
 
@@ -114,7 +122,10 @@ export async function getJson(url, timeoutMs) {
   const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), cache: "no-store" });
   if (response.ok) return response.json();
   const problem = await response.json().catch(() => ({}));
-  throw new Error(problem.detail ?? `it answered ${response.status}`);
+  const error = new Error(problem.detail ?? `it answered ${response.status}`);
+  error.kind = problem.type;
+  error.retryAfterMs = 1_000 * Number(response.headers.get("Retry-After"));
+  throw error;
 }
 
 function reasonOf(error) {

@@ -9,7 +9,7 @@ from app.durations import format_span
 from app.push.latest import STATES, Interest, interest
 from app.serving import Serving
 from app.views.problems import bad_parameter, shown
-from app.views.query import check_name, state_of
+from app.views.query import check_name, known_states, state_of
 from orderbook.span import tumbling
 
 MAX_NAMES: Final = 500
@@ -20,6 +20,7 @@ def interest_of(
     serving: Serving, names: Iterable[str] | None, lengths: Iterable[str], *, states: bool
 ) -> Interest:
     """Return the interest in these instruments (None: all); raise a Problem if there is none."""
+    known_states(serving)  # a client that follows a worker that is starting would see nothing
     channels = [checked_length(serving, length) for length in dict.fromkeys(lengths)]
     if states:
         channels.append(STATES)
@@ -33,7 +34,7 @@ def checked_names(serving: Serving, names: Iterable[str]) -> list[str]:
     chosen = list(dict.fromkeys(names))
     if not 0 < len(chosen) <= MAX_NAMES:
         raise bad_parameter("instruments", f"{len(chosen)} names; 1 to {MAX_NAMES} can be given")
-    known = serving.states()
+    known = known_states(serving)
     for name in chosen:
         check_name(name)
         state_of(known, name)

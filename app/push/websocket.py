@@ -21,6 +21,7 @@ from app.push.latest import ALL, STATES, Interest, interest
 from app.push.stream import SLOW_TIMEOUT_S, abort, limit_buffers, no_room
 from app.views.envelope import encode
 from app.views.problems import Problem, problem_document
+from app.views.query import known_states
 from deribit.backoff import TokenBucket
 
 log = logging.getLogger("steelyard.push")
@@ -31,6 +32,8 @@ PING_EVERY_S: Final = 15.0
 CLOSE_TIMEOUT_S: Final = 1.0
 COMMANDS_PER_S: Final = 5.0
 COMMANDS_BURST: Final = 20
+MAX_REASON_BYTES: Final = 123
+"""Of a close frame, by RFC 6455."""
 MAX_INTEREST: Final = 5_000
 """Subscriptions of one connection: 500 instruments, each with ten channels."""
 
@@ -66,11 +69,13 @@ class Socket:
         if not ws.can_prepare(request).ok:
             raise Problem(426, "upgrade-required", "this path speaks WebSocket only: ws://…/v1/ws")
         try:
+            known_states(self.hub.serving)
             client = self.hub.join(frozenset())
-        except (Full, Closed) as error:
+        except (Full, Closed, Problem) as error:
+            problem = error if isinstance(error, Problem) else no_room(self.hub, error)
             await ws.prepare(request)
-            detail = no_room(self.hub, error).detail
-            await ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=detail.encode())
+            reason = problem.detail.encode()[:MAX_REASON_BYTES]
+            await ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=reason)
             return ws
         try:
             limit_buffers(request)

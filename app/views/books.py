@@ -11,7 +11,7 @@ from app.views.caching import etag, not_modified
 from app.views.envelope import answer, meta_of
 from app.views.freshness import MAX_AGE, check_age
 from app.views.owners import ask_owner
-from app.views.query import instrument_name, integer, parameters, state_of
+from app.views.query import instrument_name, integer, known_states, parameters, state_of
 from deribit.statements import GroupedBook
 
 DEFAULT_DEPTH: Final = 20
@@ -29,7 +29,7 @@ class Books:
         name = instrument_name(request)
         query = parameters(request, ("depth", MAX_AGE))
         depth = integer("depth", query.get("depth", str(DEFAULT_DEPTH)), 1, MAX_DEPTH)
-        state = state_of(self.serving.states(), name)
+        state = state_of(known_states(self.serving), name)
         if (handed_on := await ask_owner(self.serving, request, name)) is not None:
             return handed_on
         book = self.serving.book(name, depth)

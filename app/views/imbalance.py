@@ -10,7 +10,7 @@ from app.serving import Serving
 from app.views.caching import etag, not_modified
 from app.views.envelope import answer, meta_of, meta_of_rows, row_of
 from app.views.freshness import MAX_AGE, check_age
-from app.views.query import instrument_name, parameters, state_of
+from app.views.query import instrument_name, known_states, parameters, state_of
 from app.views.rows import chosen, ordered
 from models.live import LiveState
 
@@ -27,7 +27,7 @@ class Imbalance:
         """Return the state of one instrument."""
         name = instrument_name(request)
         query = parameters(request, (MAX_AGE,))
-        serving, state = self.serving, state_of(self.serving.states(), name)
+        serving, state = self.serving, state_of(known_states(self.serving), name)
         meta = meta_of(serving, state)
         check_age(query, [(name, meta)])
         tag = etag(meta, state.published_ms)

@@ -9,7 +9,7 @@ from aiohttp import web
 from app.durations import format_span
 from app.serving import Serving
 from app.views.envelope import age_ms, answer, meta_of_rows
-from app.views.query import parameters
+from app.views.query import known_states, parameters
 from deribit.messages import is_linear
 from models.live import LiveState
 
@@ -24,7 +24,7 @@ class Instruments:
         """Return every instrument that is known to any worker."""
         parameters(request, ())
         serving, now_ms = self.serving, self.serving.now_ms()
-        rows = [self._row(state, now_ms) for _, state in sorted(serving.states().items())]
+        rows = [self._row(state, now_ms) for _, state in sorted(known_states(serving).items())]
         meta = meta_of_rows(serving, rows, now_ms)
         meta["lengths_ms"] = serving.lengths_ms
         meta["hopping"] = [format_span(span) for span in serving.hopping]

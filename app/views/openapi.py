@@ -46,7 +46,7 @@ PROBLEMS: Final = {
     421: "asked by a name that is not this machine's",
     429: "asked too often",
     500: "a fault of the server",
-    503: "not now: the owner is away, nothing is known yet, or it is older than max_age_ms",
+    503: "not now: the worker is starting, the owner is away, or it is older than max_age_ms",
 }
 ALWAYS: Final = (400, 401, 403, 405, 413, 414, 421, 429, 500, 503)
 

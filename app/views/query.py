@@ -9,6 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
+from app.serving import Serving
 from app.views.problems import SUGGESTIONS, Problem, bad_parameter, close_to, shown
 from models.live import LiveState
 
@@ -35,13 +36,25 @@ def check_name(name: str) -> None:
         raise Problem(400, "bad-instrument", detail)
 
 
+def known_states(serving: Serving) -> dict[str, LiveState]:
+    """Return the states of all instruments; raise a 503 problem if they are not read yet.
+
+    A worker that has just started would else say that there are none, or only some of them.
+    """
+    if not serving.knows_states:
+        why = "; ".join(serving.readiness().reasons) or "not ready"
+        detail = f"this worker is starting and has not read the instruments yet: {why}"
+        raise Problem(503, "not-ready", detail, retry=True)
+    return serving.states()
+
+
 def state_of(states: Mapping[str, LiveState], name: str) -> LiveState:
     """Return the state of an instrument; raise a 404 problem if it is not known."""
     state = states.get(name)
     if state is not None:
         return state
     if not states:
-        detail = "no instrument is known yet: this worker has read no state since it started"
+        detail = "no instrument is known yet: none has been ingested since the first start"
         raise Problem(503, "not-ready", detail, retry=True)
     suggestions = _suggestions(name, list(states))
     hint = f"; did you mean {suggestions[0]}?" if suggestions else "; see /v1/instruments"

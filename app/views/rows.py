@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.serving import Serving
 from app.views.problems import bad_parameter, close_to, shown
-from app.views.query import check_name, state_of
+from app.views.query import check_name, known_states, state_of
 from models.live import LiveState
 
 MAX_NAMES: Final = 500
@@ -15,7 +15,7 @@ MAX_NAMES: Final = 500
 
 def chosen(serving: Serving, names: str | None) -> Iterable[LiveState]:
     """Return the states of the instruments named, comma separated; of all for None."""
-    states = serving.states()
+    states = known_states(serving)
     if names is None:
         return states.values()
     wanted = list(dict.fromkeys(names.split(",")))

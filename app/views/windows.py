@@ -18,7 +18,7 @@ from app.views.envelope import answer_encoded, meta_of
 from app.views.freshness import MAX_AGE, check_age
 from app.views.owners import ask_owner
 from app.views.problems import bad_parameter, shown
-from app.views.query import instrument_name, integer, parameters, state_of, time_ms
+from app.views.query import instrument_name, integer, known_states, parameters, state_of, time_ms
 from models.live import LiveState
 from orderbook.span import Span, tumbling
 
@@ -46,7 +46,7 @@ class Windows:
         name = instrument_name(request)
         query = parameters(request, ("length", "from", "to", "limit", "cursor", MAX_AGE))
         limit = integer("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
-        state = state_of(self.serving.states(), name)
+        state = state_of(known_states(self.serving), name)
         asked = self._asked(query, state)
         span = self._span_of(asked.length)
         if (handed_on := await ask_owner(self.serving, request, name)) is not None:

@@ -263,6 +263,24 @@ async def test_it_says_that_it_waits(chromium: object, open_page: Open) -> None:
         await expect(page.locator("#empty")).to_contain_text("tables are being recovered")
 
 
+async def test_it_says_that_the_server_is_starting_and_goes_on(chromium: object) -> None:
+    serving = RecordedServing()
+    serving.add(ETH, 1_000)
+    serving.knows_states = False
+    serving.faults = ["partitions are being assigned"]
+    async with served(serving) as url:
+        context = await chromium.new_context()
+        page = await context.new_page()
+        await page.goto(url)
+        offline = page.locator("#offline")
+        await expect(offline).to_contain_text("the server is starting")
+        await expect(offline).to_contain_text("partitions are being assigned")
+        serving.knows_states = True
+        await expect(page.locator("#board tbody tr")).to_have_count(1)
+        await expect(offline).to_be_hidden()
+        await context.close()
+
+
 async def test_many_rows_cost_little(open_page: Open, market: RecordedServing) -> None:
     """Where nothing changed, nothing is written: 131 rows, twice a second, all day."""
     serving = copy.copy(market)

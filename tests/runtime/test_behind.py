@@ -33,6 +33,7 @@ def worker(ends: dict[int, int]) -> WorkerState:
         in_recovery=False,
     )
     shared = WorkerState(app)
+    shared.first_reading = SimpleNamespace(is_done=True)
     for number in ends:
         state = Processor(NAME, shared.rules)
         state.end_reason = "delisted"  # one that nobody counts among those without a book

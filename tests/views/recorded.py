@@ -54,6 +54,8 @@ class RecordedServing:
         """Instruments that this worker does not own."""
         self.faults: list[str] = []
         """Why this worker is not ready."""
+        self.knows_states = True
+        """False: it has just started."""
         self.processors: dict[str, Processor] = {}
         self.closed: dict[tuple[str, int, int | None], list[tuple[int, bytes]]] = {}
         self.last_window: dict[str, dict[str, object]] = {}

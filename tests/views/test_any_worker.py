@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientConnectorError, ClientSession, ClientTimeout
 
 from app.kafka import EmbeddedBroker
 from models.answers import BookAnswer, ImbalanceAnswer, Problem, WindowsAnswer
@@ -27,6 +27,8 @@ NOUNS = {"imbalance": ImbalanceAnswer, "books": BookAnswer, "windows": WindowsAn
 READY_S = 120.0
 TAKEOVER_S = 90.0
 STREAM_S = 60.0
+ASK_EVERY_S = 0.02
+"""So short, that the moment in which only some instruments are known would be seen."""
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +143,40 @@ def test_every_worker_for_every_key_through_a_kill(
     assert set.union(*after.values()) == {worker.name for worker in survivors}
     for worker in survivors:
         asyncio.run(followed(worker, names))
+
+    killed.start()
+    asyncio.run(knows_all_or_says_that_it_starts(killed, names))
+    asyncio.run(followed(killed, names))
+
+
+async def knows_all_or_says_that_it_starts(worker: Worker, names: list[str]) -> None:
+    """Ask a worker that has just been started until it knows all; never does it know a part."""
+    refusals = 0
+    async with asyncio.timeout(READY_S), ClientSession(timeout=ClientTimeout(10)) as http:
+        while True:
+            try:
+                async with http.get(f"{worker.url}/v1/imbalance") as answer:
+                    status, body = answer.status, await answer.json(content_type=None)
+                    retry_after = answer.headers.get("Retry-After")
+            except ClientConnectorError:
+                await asyncio.sleep(ASK_EVERY_S)
+                continue
+            if status == 200:
+                assert [row["instrument"] for row in body["data"]] == sorted(names)
+                break
+            problem = Problem.model_validate(body)
+            assert (status, retry_after) == (503, "1")
+            assert problem.type == "urn:steelyard:problem:not-ready"
+            assert "is starting" in problem.detail
+            refusals += 1
+            for path in ("/v1/instruments", "/v1/stream"):
+                async with http.get(worker.url + path) as answer:
+                    assert answer.status in {200, 503}, path  # it may be ready by now
+            await asyncio.sleep(ASK_EVERY_S)
+        async with http.get(f"{worker.url}/v1/stream") as answer:
+            whole = await Events(answer).next("states")
+    assert refusals, "it was ready before it could be asked: no proof"
+    assert {row["instrument"] for row in whole["states"]} == set(names)
 
 
 def exposed(worker: Worker) -> set[str]:
