@@ -25,15 +25,15 @@ OFF: Final = frozenset({"0", "false", "no", "off", "f", "n"})
 
 _DOMAIN: Final = (
     *("bands", "book", "events", "flow", "front", "imbalance", "instrument", "meter", "numbering"),
-    *("pane", "series", "side", "span", "timeline", "units", "weights", "window"),
+    *("pane", "places", "series", "side", "span", "timeline", "units", "weights", "window"),
 )
 COMPILED: Final = (
     *(f"orderbook.{name}" for name in _DOMAIN),
-    *("deribit.fields", "deribit.messages"),
+    *("deribit.fields", "deribit.messages", "deribit.statements"),
     *("app.processor", "app.audit", "app.told", "app.silence"),
 )
 READ: Final = (
-    *("deribit.shapes", "deribit.statements", "deribit.words"),
+    *("deribit.shapes", "deribit.statement_shapes", "deribit.words"),
     *("app.rules", "models.frame", "models.status"),
 )
 """What the compiled ones import of ours: its constants are built into them."""

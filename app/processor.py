@@ -11,7 +11,6 @@ for long (app/audit.py) is given up; what has gone silent (app/silence.py) is st
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, Final
 
 from app.audit import Audit
@@ -90,24 +89,25 @@ class Processor:
     def feed(self, frame: Frame) -> Outcome:
         """Take the next frame of the instrument, or a frame of ticks for all of them."""
         outcome = Outcome()
-        if frame.sequence == 0:
-            if frame.session == connection_of(self.session):
+        session, sequence = frame.session, frame.sequence  # a field of a frame is slow to read
+        if sequence == 0:
+            if session == connection_of(self.session):
                 self._take(frame.items, outcome)
             return outcome
-        if frame.session != self.session:
-            if frame.session in self.ended:
+        if session != self.session:
+            if session in self.ended:
                 self.counts["frames_of_ended_sessions"] += 1
                 outcome.is_of_ended = True
                 return outcome
             self._begin(frame)
-        if frame.sequence <= self.sequence:
+        if sequence <= self.sequence:
             self.counts["duplicate_frames"] += 1
             return outcome
-        if frame.sequence != self.sequence + 1:
-            self.counts["lost_frames"] += frame.sequence - self.sequence - 1
+        if sequence != self.sequence + 1:
+            self.counts["lost_frames"] += sequence - self.sequence - 1
             self._lose()
             outcome.needs_resync = True
-        self.sequence = frame.sequence
+        self.sequence = sequence
         self._take(frame.items, outcome)
         if self.instrument.is_live:
             outcome.needs_resync = False
@@ -138,11 +138,11 @@ class Processor:
             grace_ms=self.rules.grace_ms,
         )
 
-    def _take(self, items: Sequence[Item], outcome: Outcome) -> None:
+    def _take(self, items: list[Item], outcome: Outcome) -> None:
         for place, item in enumerate(items):
             if type(item) is Notification:
-                self.received_ns = item.received_ns
-                self.instrument.hear(item.received_ns)
+                self.received_ns = received_ns = item.received_ns
+                self.instrument.hear(received_ns)
                 self.silence.hear()
                 try:
                     self._notification(item.message, outcome)
@@ -256,7 +256,8 @@ class Processor:
             self.counts["changes"] += 1
             if instrument.is_live:
                 book = instrument.book
-                self.audit.observe(book.bids.best_level(), book.asks.best_level())
+                if instrument.is_top_new:
+                    self.audit.observe(book.bids.best_level(), book.asks.best_level())
                 if off_tick := self.told.off_tick(change):
                     self.counts["off_tick"] += off_tick
         elif isinstance(problem, Duplicate):

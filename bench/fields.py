@@ -95,12 +95,12 @@ def with_tickers(recording: Path) -> Iterator[Event]:
 
 Patch = tuple[str, Any]
 _STATE: Final[list[Patch]] = [
-    ("orderbook.meter.Meter.observe", lambda self, bids, asks, now_ms: None),
+    ("orderbook.meter.Meter.observe", lambda self, bids, asks, now_ms, is_other: None),
     ("orderbook.meter.Meter.flush", lambda self, pane, now_ms: None),
 ]
 _BANDS: Final[list[Patch]] = [("orderbook.bands.Bands.centre", lambda self, *where: None)]
 """A band that is never centred ends nowhere, so no level is ever added to it."""
-_FLOW: Final[list[Patch]] = [("orderbook.instrument.add_side_flow", lambda *sides, linear: None)]
+_FLOW: Final[list[Patch]] = [("orderbook.front.Front._add_flow", lambda self, *levels: None)]
 _RECORDS: Final[list[Patch]] = [("orderbook.instrument.window_record", lambda window, **names: {})]
 
 

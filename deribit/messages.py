@@ -11,7 +11,14 @@ from typing import Final
 
 import msgspec
 
-from deribit.fields import Unreadable, check_name, instrument_of, units_of
+from deribit.fields import (
+    CHANNEL_MAX_CHARACTERS,
+    CHANNELS_REMEMBERED,
+    Unreadable,
+    check_name,
+    instrument_of,
+    units_of,
+)
 from deribit.shapes import (
     MAX_LEVELS,
     MAX_TRADES,
@@ -43,11 +50,6 @@ LIQUIDATIONS: Final = ("M", "T", "MT")
 
 Message = tuple[str, Change | list[Trade] | Statement | Ignored]
 """The channel and what came on it."""
-
-CHANNELS_REMEMBERED: Final = 4_096
-"""Taking a channel's name apart costs 3 µs, finding what it said 0.2 µs."""
-CHANNEL_MAX_BYTES: Final = 128
-"""A longer name is nobody's, and is not remembered."""
 
 
 class Channel:
@@ -114,7 +116,7 @@ def _remembered(encoded: bytes) -> Channel:
     channel = _channels.get(encoded)
     if channel is None:
         channel = Channel(encoded.decode())
-        if len(encoded) <= CHANNEL_MAX_BYTES:
+        if len(encoded) <= CHANNEL_MAX_CHARACTERS:
             if len(_channels) >= CHANNELS_REMEMBERED:
                 _channels.clear()
             _channels[encoded] = channel

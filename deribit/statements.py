@@ -7,17 +7,22 @@ shown as the venue's own view and never measured, because a lost one cannot be n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
-from deribit.fields import Figure, Id, Subscription, TimeMs, Unreadable, check_name, units_of
+from deribit.fields import Unreadable, check_name, units_of
+from deribit.statement_shapes import (
+    Best,
+    grouped_books,
+    instrument_states,
+    perpetuals,
+    platform_states,
+    quotes,
+    tickers,
+)
 from orderbook.events import Level, Ticker
-
-MAX_GROUPED_LEVELS: Final = 100
-"""Of a side; the venue sends up to 20."""
-MAX_STATE_CHARACTERS: Final = 32
 
 PLATFORM_STATE: Final = "platform_state"
 INSTRUMENT_STATE_PREFIX: Final = "instrument.state."
@@ -76,128 +81,6 @@ class GroupedBook(NamedTuple):
 
 Statement = Figures | Quote | Funding | InstrumentState | PlatformState | GroupedBook
 
-_Price = Annotated[float, msgspec.Meta(ge=0, lt=1e15)]
-_State = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_STATE_CHARACTERS)]
-_Levels = Annotated[list[tuple[_Price, _Price]], msgspec.Meta(max_length=MAX_GROUPED_LEVELS)]
-
-
-class _Best(msgspec.Struct):
-    best_bid_price: float | UnsetType | None = UNSET
-    best_bid_amount: float | UnsetType | None = UNSET
-    best_ask_price: float | UnsetType | None = UNSET
-    best_ask_amount: float | UnsetType | None = UNSET
-
-
-class _Ticker(_Best, kw_only=True):
-    timestamp: TimeMs
-    instrument_name: str
-    mark_price: Figure | None = None
-    index_price: Figure | None = None
-    funding_8h: Figure | None = None
-    current_funding: Figure | None = None
-    open_interest: Figure | None = None
-    state: _State | None = None
-
-
-class _Quote(_Best, kw_only=True):
-    timestamp: TimeMs
-    instrument_name: str
-
-
-class _Perpetual(msgspec.Struct):
-    timestamp: TimeMs
-    interest: Figure
-    index_price: Figure | None = None
-    instrument_name: str | None = None
-
-
-class _InstrumentState(msgspec.Struct):
-    timestamp: TimeMs
-    instrument_name: str
-    state: _State
-
-
-class _PlatformState(msgspec.Struct):
-    maintenance: bool | None = None
-    price_index: str | None = None
-    locked: bool | str | None = None
-
-
-class _Grouped(msgspec.Struct):
-    timestamp: TimeMs
-    change_id: Id
-    instrument_name: str
-    bids: _Levels
-    asks: _Levels
-
-
-class _TickerParams(msgspec.Struct):
-    channel: str
-    data: _Ticker
-
-
-class _TickerMessage(msgspec.Struct):
-    method: Subscription
-    params: _TickerParams
-
-
-class _QuoteParams(msgspec.Struct):
-    channel: str
-    data: _Quote
-
-
-class _QuoteMessage(msgspec.Struct):
-    method: Subscription
-    params: _QuoteParams
-
-
-class _PerpetualParams(msgspec.Struct):
-    channel: str
-    data: _Perpetual
-
-
-class _PerpetualMessage(msgspec.Struct):
-    method: Subscription
-    params: _PerpetualParams
-
-
-class _InstrumentStateParams(msgspec.Struct):
-    channel: str
-    data: _InstrumentState
-
-
-class _InstrumentStateMessage(msgspec.Struct):
-    method: Subscription
-    params: _InstrumentStateParams
-
-
-class _PlatformStateParams(msgspec.Struct):
-    channel: str
-    data: _PlatformState
-
-
-class _PlatformStateMessage(msgspec.Struct):
-    method: Subscription
-    params: _PlatformStateParams
-
-
-class _GroupedParams(msgspec.Struct):
-    channel: str
-    data: _Grouped
-
-
-class _GroupedMessage(msgspec.Struct):
-    method: Subscription
-    params: _GroupedParams
-
-
-_ticker = msgspec.json.Decoder(_TickerMessage)
-_quote = msgspec.json.Decoder(_QuoteMessage)
-_perpetual = msgspec.json.Decoder(_PerpetualMessage)
-_instrument_state = msgspec.json.Decoder(_InstrumentStateMessage)
-_platform_state = msgspec.json.Decoder(_PlatformStateMessage)
-_grouped = msgspec.json.Decoder(_GroupedMessage)
-
 Decode = Callable[[bytes, str | None], tuple[str, Any]]
 
 
@@ -223,13 +106,13 @@ def subject_of(channel: str, raw: bytes) -> str | None:
     if not channel.startswith(INSTRUMENT_STATE_PREFIX):
         return None
     try:
-        return _instrument_state.decode(raw).params.data.instrument_name
+        return instrument_states.decode(raw).params.data.instrument_name
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
 def _decode_ticker(raw: bytes, instrument: str | None) -> tuple[str, Figures]:
-    params = _ticker.decode(raw).params
+    params = tickers.decode(raw).params
     data = params.data
     check_name(params.channel, data.instrument_name, instrument)
     ticker = Ticker(
@@ -240,14 +123,14 @@ def _decode_ticker(raw: bytes, instrument: str | None) -> tuple[str, Figures]:
 
 
 def _decode_quote(raw: bytes, instrument: str | None) -> tuple[str, Quote]:
-    params = _quote.decode(raw).params
+    params = quotes.decode(raw).params
     data = params.data
     check_name(params.channel, data.instrument_name, instrument)
     quote = _best(data, data.timestamp)
     return params.channel, Quote(data.timestamp, None, None) if quote is None else quote
 
 
-def _best(data: _Best, timestamp_ms: int) -> Quote | None:
+def _best(data: Best, timestamp_ms: int) -> Quote | None:
     bid_price, bid_amount = data.best_bid_price, data.best_bid_amount
     ask_price, ask_amount = data.best_ask_price, data.best_ask_amount
     if bid_price is UNSET or bid_amount is UNSET or ask_price is UNSET or ask_amount is UNSET:
@@ -262,7 +145,7 @@ def _level(price: float | None, amount: float | None) -> Level | None:
 
 
 def _decode_perpetual(raw: bytes, instrument: str | None) -> tuple[str, Funding]:
-    params = _perpetual.decode(raw).params
+    params = perpetuals.decode(raw).params
     data = params.data
     name = data.instrument_name
     check_name(params.channel, params.channel.split(".")[1] if name is None else name, instrument)
@@ -270,7 +153,7 @@ def _decode_perpetual(raw: bytes, instrument: str | None) -> tuple[str, Funding]
 
 
 def _decode_instrument_state(raw: bytes, instrument: str | None) -> tuple[str, InstrumentState]:
-    params = _instrument_state.decode(raw).params
+    params = instrument_states.decode(raw).params
     data = params.data
     if instrument is not None and data.instrument_name != instrument:
         raise Unreadable(f"the data are about {data.instrument_name}, the frame about {instrument}")
@@ -278,7 +161,7 @@ def _decode_instrument_state(raw: bytes, instrument: str | None) -> tuple[str, I
 
 
 def _decode_platform_state(raw: bytes, _: str | None) -> tuple[str, PlatformState]:
-    params = _platform_state.decode(raw).params
+    params = platform_states.decode(raw).params
     data = params.data
     # The documents have a boolean, the schema of `public/status` the words true, partial, false.
     locked = data.locked if isinstance(data.locked, bool | None) else data.locked != "false"
@@ -286,7 +169,7 @@ def _decode_platform_state(raw: bytes, _: str | None) -> tuple[str, PlatformStat
 
 
 def _decode_grouped(raw: bytes, instrument: str | None) -> tuple[str, GroupedBook]:
-    params = _grouped.decode(raw).params
+    params = grouped_books.decode(raw).params
     data = params.data
     check_name(params.channel, data.instrument_name, instrument)
     return params.channel, GroupedBook(

@@ -9,27 +9,26 @@ speed of the whole program (docs/decisions/0001-band-sums.md).
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import Final
+
+from orderbook.places import place_of
+from orderbook.units import NOWHERE
 
 BANDS_BP: Final = (10, 25, 50)
 """Distances from the mid, ascending; a level at exactly that distance is outside."""
-
-_NOWHERE: Final = -(10**32)
-"""Below every key: a band that ends here is empty."""
 
 
 class Band:
     """Size and value (size × key) of the levels with `key < limit`.
 
-    Keys are those of a side (orderbook/side.py): price · direction, the best first.
+    Keys are those of a side (orderbook/side.py): price · direction, the best with the least.
     """
 
     __slots__ = ("bp", "limit", "size", "value")
 
     def __init__(self, bp: int) -> None:
         self.bp = bp
-        self.limit = _NOWHERE
+        self.limit = -NOWHERE
         self.size = 0
         self.value = 0
 
@@ -42,7 +41,7 @@ class Bands:
     def __init__(self, *, linear: bool) -> None:
         self.all = [Band(bp) for bp in BANDS_BP]
         self.widest_first = self.all[::-1]
-        self.reach = _NOWHERE
+        self.reach = -NOWHERE
         """The limit of the widest band: a level from here on concerns none."""
         self.twice_mid = 0
         """What the bands are centred on, in units of 1e-8; 0 until they are."""
@@ -58,7 +57,7 @@ class Bands:
                 band.value += difference * key
 
     def centre(self, twice_mid: int, direction: int, keys: list[int], sizes: list[int]) -> None:
-        """Move the bands to another mid; `keys` (sorted) and `sizes` are the side's levels."""
+        """Move the bands to another mid; `keys` and `sizes` are the side's levels."""
         if twice_mid == self.twice_mid:
             return
         self.twice_mid = twice_mid
@@ -70,8 +69,9 @@ class Bands:
             band.limit = limit
             is_more = before < limit
             low, high = (before, limit) if is_more else (limit, before)
-            first = bisect_left(keys, low)
-            for place in range(first, bisect_left(keys, high, first)):
+            place = place_of(keys, low - 1)  # the levels that were passed stand before it
+            while place > 0 and keys[place - 1] < high:
+                place -= 1
                 key = keys[place]
                 size = sizes[place] if is_more else -sizes[place]
                 band.size += size

@@ -82,8 +82,8 @@ class Book:
         self.change_id = change.change_id
         self.timestamp_ms = change.timestamp_ms
         bids, asks = self.bids.keys, self.asks.keys
-        if bids and asks and -bids[0] >= asks[0]:
-            return Crossed(-bids[0], asks[0])
+        if bids and asks and -bids[-1] >= asks[-1]:
+            return Crossed(-bids[-1], asks[-1])
         return self
 
     @property
@@ -95,5 +95,7 @@ class Book:
         """Raise ValueError if an invariant of a usable book is broken."""
         self.bids.check()
         self.asks.check()
-        if self.is_two_sided and -self.bids.keys[0] >= self.asks.keys[0]:
-            raise ValueError(f"the book is crossed: {-self.bids.keys[0]} >= {self.asks.keys[0]}")
+        if self.is_two_sided:
+            bid, ask = -self.bids.keys[-1], self.asks.keys[-1]
+            if bid >= ask:
+                raise ValueError(f"the book is crossed: {bid} >= {ask}")

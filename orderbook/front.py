@@ -1,44 +1,152 @@
 """The front of a side is its ten best levels with the sums that are measured of them.
 
-It is kept until one of these levels changes: most changes of a deep book are further back.
+It is brought up to date when it is asked for, and only between the first and the last of its levels
+that a message may have changed: most messages change one of them, or something further back. What
+is found to have changed is the order flow, too.
 """
 
 from __future__ import annotations
 
-from operator import mul
-from typing import Final
+from typing import Any, Final
 
-LEVELS: Final = (1, 5, 10)
+from orderbook.units import NOWHERE
+
+_BEST: Final = 1
+_FEW: Final = 5
+FRONT_LEVELS: Final = 10
+LEVELS: Final = (_BEST, _FEW, FRONT_LEVELS)
 """The counts of best levels that are measured; the last is how many a front has."""
 
 
 class Front:
-    """At most ten levels, best first; a side with fewer has all of them here.
+    """Ten levels, best first; where a side has fewer, the key is NOWHERE and the size 0.
 
     `keys` are those of a side, price · direction. `linear`: values are asked for, too.
     """
 
-    __slots__ = ("keys", "sizes", "sums", "values")
+    __slots__ = (
+        "_direction",
+        "_end",
+        "_first",
+        "_is_new",
+        "_linear",
+        "_worths",
+        "is_best_new",
+        "keys",
+        "sizes",
+        "sums",
+        "values",
+    )
 
-    def __init__(self, direction: int, keys: list[int], sizes: list[int], *, linear: bool) -> None:
-        self.keys = keys
-        self.sizes = sizes
-        self.sums = sums_of(sizes)
+    def __init__(self, direction: int, *, linear: bool) -> None:
+        self.keys = [NOWHERE] * FRONT_LEVELS
+        self.sizes = [0] * FRONT_LEVELS
+        self.sums = [0] * len(LEVELS)
         """Summed sizes of the best 1, 5 and 10 levels."""
-        self.values = self.sums
+        self.values = [0] * len(LEVELS) if linear else self.sums
         """The same in USD: of size × price for linear instruments, whose sizes are coins."""
-        if linear:
-            values = sums_of(list(map(mul, keys, sizes)))
-            self.values = values if direction > 0 else [-each for each in values]
+        self.is_best_new = True
+        """Whether the last `follow` found another best level, or was the first."""
+        self._is_new = True
+        self._direction = direction
+        self._linear = linear
+        self._worths = [0] * FRONT_LEVELS
+        """Of a linear instrument: key · size of each level."""
+        self._first = 0
+        """The levels from here on may have changed …"""
+        self._end = FRONT_LEVELS
+        """… up to here."""
 
+    def note_size(self, level: int) -> None:
+        """Note that the size of a level has changed, counted from the best, which is 0."""
+        self._first = min(self._first, level)
+        self._end = max(self._end, level + 1)
 
-def sums_of(numbers: list[int]) -> list[int]:
-    """Return the sums of the first 1, 5 and 10 numbers; of fewer, if there are fewer."""
-    sums = []
-    total = done = 0
-    for count in LEVELS:
-        for place in range(done, min(count, len(numbers))):
-            total += numbers[place]
-        done = count
-        sums.append(total)
-    return sums
+    def note_shift(self, level: int) -> None:
+        """Note that a level came or went, which moved all behind it."""
+        self._first = min(self._first, level)
+        self._end = FRONT_LEVELS
+
+    def follow(self, keys: list[int], sizes: list[int], flow: list[int] | None) -> bool:
+        """Take the levels of a side, which end with the best; answer whether any was another.
+
+        Its order flow since the last time is added to `flow`, level by level (flow.py).
+        """
+        self.is_best_new = self._is_new
+        self._is_new = False
+        level, end = self._first, self._end
+        if level >= end:
+            return False
+        self._first, self._end = FRONT_LEVELS, 0
+        # Without a type: compiled, numbers that are only looked at would be unpacked.
+        old_keys: list[Any] = self.keys
+        old_sizes: list[Any] = self.sizes
+        new_keys: list[Any] = keys
+        new_sizes: list[Any] = sizes
+        is_new = False
+        best = few = front = 0
+        place = len(keys) - level
+        while level < end:
+            place -= 1
+            new_key: Any = new_keys[place] if place >= 0 else NOWHERE
+            new_size: Any = new_sizes[place] if place >= 0 else 0
+            if new_key is old_keys[level] and new_size is old_sizes[level]:
+                level += 1
+                continue  # the very same objects, as most are
+            key: int = new_key
+            size: int = new_size
+            old_key: int = old_keys[level]
+            old_size: int = old_sizes[level]
+            growth = size - old_size
+            if key != old_key or growth:
+                is_new = True
+                if flow is not None:
+                    self._add_flow(flow, level, old_key, old_size, key, size)
+                if level < _BEST:
+                    self.is_best_new = True
+                    best += growth
+                if level < _FEW:
+                    few += growth
+                front += growth
+                if self._linear:
+                    self._revalue(level, new_key, new_size)
+            old_keys[level] = new_key
+            old_sizes[level] = new_size
+            level += 1
+        if is_new:
+            sums = self.sums
+            sums[0] += best
+            sums[1] += few
+            sums[2] += front
+        return is_new
+
+    def _add_flow(
+        self, flow: list[int], level: int, old_key: int, old_size: int, key: int, size: int
+    ) -> None:
+        """Add the contribution of a level; a lower key is nearer to the other side."""
+        if key == old_key:
+            change = size - old_size
+        elif key < old_key:
+            change = size
+        else:
+            change = -old_size
+            key = old_key
+        # As the price is key · direction, and a level's growth counts as −direction:
+        if self._linear:
+            untyped: Any = change  # the product is long: Python itself multiplies it faster
+            flow[level] -= untyped * key
+        elif self._direction > 0:
+            flow[level] -= change
+        else:
+            flow[level] += change
+
+    def _revalue(self, level: int, key: Any, size: Any) -> None:
+        """Let the worth of a level be another; numbers are too long to have a type."""
+        worths: list[Any] = self._worths
+        values: list[Any] = self.values
+        worth = key * size
+        growth = worth - worths[level] if self._direction > 0 else worths[level] - worth
+        worths[level] = worth
+        for place, count in enumerate(LEVELS):
+            if level < count:
+                values[place] += growth

@@ -53,7 +53,7 @@ class Snapshot(NamedTuple):
 def measure(book: Book, *, linear: bool) -> Snapshot:
     """Return the state of a two-sided book; raise IndexError if a side is empty."""
     bids, asks = book.bids, book.asks
-    bid, ask = -bids.keys[0], asks.keys[0]
+    bid, ask = -bids.keys[-1], asks.keys[-1]
     bid_front, ask_front = bids.front(), asks.front()
     bid_bands, ask_bands = bids.near(bid + ask).all, asks.near(bid + ask).all
     sums = [*zip(bid_front.sums, ask_front.sums, strict=True)]

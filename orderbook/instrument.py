@@ -12,8 +12,6 @@ from typing import Any, Final
 from orderbook import pane as p
 from orderbook.book import Book, Crossed, Duplicate, Gap
 from orderbook.events import Change, Ticker, Trade
-from orderbook.flow import add_side_flow
-from orderbook.front import Front
 from orderbook.imbalance import Snapshot, measure
 from orderbook.numbering import Numbering
 from orderbook.side import ASK, BID, Side
@@ -80,8 +78,10 @@ class Instrument:
         self._numbering = Numbering()
         self._waiting_flags = 0
         """Why a snapshot is waited for; a gap may have been followed by a disconnect."""
-        self._before: tuple[Front, Front] | None = None
-        """The fronts of bids and asks after the last observation; None after a break."""
+        self.is_top_new = False
+        """Whether the last observation found another best bid or ask, or was a book's first."""
+        self._follows = False
+        """Whether the book has been observed since its snapshot, so that flow can be."""
         self._seen_mid = 0
         """Twice the mid that the current pane has seen last; 0 after a break."""
         self._state: Snapshot | None = None
@@ -141,7 +141,7 @@ class Instrument:
             self.lose()
             return windows, outcome
         if change.previous_id is None:
-            self._before = None
+            self._follows = False
             self._waiting_flags = 0
             if not self._timeline.is_started:
                 self._start()
@@ -217,7 +217,8 @@ class Instrument:
         flags = self._waiting_flags | (p.FLAG_STALE if self.is_stale else 0)
         if time_ms < timeline.quiet_until_ms and not flags:
             return []
-        complete = timeline.advance(clock, time_ms, Carried(self.state(), flags))
+        state = self.state() if time_ms >= timeline.current.end_ms else None
+        complete = timeline.advance(clock, time_ms, Carried(state, flags))
         return [
             window_record(window, instrument=self.name, channel=self.channel, linear=self.linear)
             for window in complete
@@ -243,7 +244,7 @@ class Instrument:
             return
         self.status = status
         self.is_live = False
-        self._before = None
+        self._follows = False
         self._state = None
         self._seen_mid = 0
         assert self.clock_ms is not None
@@ -260,22 +261,23 @@ class Instrument:
         """Let the fronts count, after a message that was applied."""
         assert self.clock_ms is not None
         timeline, pane = self._timeline, self._timeline.current
-        bids, asks = self.book.bids.front(), self.book.asks.front()
-        if self._before is not None:
-            bids_before, asks_before = self._before
-            if bids is not bids_before:
-                add_side_flow(pane.flow, bids_before, bids, BID, linear=self.linear)
-            if asks is not asks_before:
-                add_side_flow(pane.flow, asks_before, asks, ASK, linear=self.linear)
-        self._before = bids, asks
+        bid_side, ask_side = self.book.bids, self.book.asks
+        flow = pane.flow if self._follows else None
+        is_other = bid_side.follow(flow)
+        is_other |= ask_side.follow(flow)
+        self._follows = True
+        bids, asks = bid_side.known_front, ask_side.known_front
+        self.is_top_new = bids.is_best_new or asks.is_best_new
         counts = pane.counts
         counts[p.COUNT_OBSERVATIONS] += 1
-        if not bids.keys or not asks.keys:
+        if not bid_side.keys or not ask_side.keys:
             self._seen_mid = 0
             timeline.meter.stop(self.clock_ms)
             return
         counts[p.COUNT_MEASURED] += 1
-        timeline.meter.observe(bids, asks, self.clock_ms)
+        timeline.meter.observe(bids, asks, self.clock_ms, is_other=is_other)
+        if not self.is_top_new and self._seen_mid:
+            return
         twice_mid = asks.keys[0] - bids.keys[0]
         if twice_mid != self._seen_mid:  # otherwise the pane saw it, or it was carried in
             self._seen_mid = twice_mid
@@ -306,7 +308,7 @@ class Instrument:
             self._numbering.last,
             self.ticker,
             self._waiting_flags,
-            self._before is not None,
+            self._follows,
             self._timeline.to_record(),
         ]
 
@@ -326,7 +328,9 @@ class Instrument:
         self._timeline.restore(timeline)
         self._state = None
         # What was observed last is what the book is: only breaks make the two differ.
-        self._before = (self.book.bids.front(), self.book.asks.front()) if follows else None
+        self._follows = follows
+        self.book.bids.follow(None)
+        self.book.asks.follow(None)
         self.check()
         if self._timeline.is_started and self.clock_ms is not None:
             self._timeline.resume(self.clock_ms)

@@ -97,11 +97,10 @@ class Meter:
 
     __slots__ = (
         "_ask",
-        "_asks",
         "_band_shares",
         "_bid",
-        "_bids",
         "_depth_events",
+        "_is_following",
         "_is_valid",
         "_level_shares",
         "_linear",
@@ -116,9 +115,8 @@ class Meter:
         self._linear = linear
         self._level_shares = [Share() for _ in LEVELS]
         self._band_shares = [Share() for _ in BANDS_BP]
-        self._bids: Front | None = None
-        """The fronts that the shares of the levels are of."""
-        self._asks: Front | None = None
+        self._is_following = False
+        """Whether the shares of the levels are those of the book."""
         self._depth_events = 0
         """USD of both sides within the most levels, summed over observations."""
         self._bid = self._ask = 0
@@ -131,9 +129,12 @@ class Meter:
         self.is_settled = True
         """Whether nothing was observed since `settle`."""
 
-    def observe(self, bids: Front, asks: Front, now_ms: int) -> None:
-        """A message was applied, after which these are the fronts; neither is empty."""
-        if bids is not self._bids or asks is not self._asks:
+    def observe(self, bids: Front, asks: Front, now_ms: int, *, is_other: bool) -> None:
+        """A message was applied, after which these are the fronts; neither is empty.
+
+        `is_other`: one of them is not what it was at the last observation.
+        """
+        if is_other or not self._is_following:
             self._follow(bids, asks, now_ms)
         for share in self._level_shares:
             share.ratio_events += share.ratio
@@ -147,7 +148,7 @@ class Meter:
         self.settle(book, now_ms)
 
     def _follow(self, bids: Front, asks: Front, now_ms: int) -> None:
-        self._bids, self._asks = bids, asks
+        self._is_following = True
         for place, share in enumerate(self._level_shares):
             share.set(
                 bids.sums[place], asks.sums[place], bids.values[place], asks.values[place], now_ms
@@ -157,7 +158,7 @@ class Meter:
         """Follow spread and bands of the book that was observed last."""
         self.is_settled = True
         bids, asks = book.bids, book.asks
-        bid, ask = -bids.keys[0], asks.keys[0]
+        bid, ask = -bids.keys[-1], asks.keys[-1]
         if not self._is_valid or bid != self._bid or ask != self._ask:
             self._pass(now_ms)
             self._is_valid = True
@@ -173,7 +174,7 @@ class Meter:
 
     def stop(self, now_ms: int) -> None:
         """The book is not live and two-sided from now on."""
-        self._bids = self._asks = None
+        self._is_following = False
         for share in self._level_shares:
             share.set(0, 0, 0, 0, now_ms)
         for share in self._band_shares:

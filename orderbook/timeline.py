@@ -28,7 +28,7 @@ class Carried(NamedTuple):
     """What lasts while the clock moves."""
 
     state: Snapshot | None
-    """None while the book is not live and two-sided."""
+    """None while the book is not live and two-sided, and where no pane ends before the time."""
     flags: int
     """What spoils the time that passes, of pane.FLAG_*."""
 

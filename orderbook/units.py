@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 UNIT: Final = 10**8
 """Units in 1 USD, or in 1 base coin."""
 RATIO_UNIT: Final = 10**12
 """Units in 1 of a ratio that is going to be averaged."""
+
+NOWHERE: Final = 10**32
+"""Above every price, and so beyond every level of a side."""
 
 FAST_LIMIT: Final = 2.0**25
 """Below this, `round(x · 10⁸)` is the number that was meant: x is within 2⁻²⁹ of it, which is 0.19
@@ -29,6 +35,10 @@ _DOUBLES: Final = 2**53
 """Up to here every integer is a double."""
 _SHORT: Final = 2**52
 """Times a count of milliseconds, what is below mostly fits in a word."""
+_FEW: Final = 2**10
+"""Times as many, it does: 2⁶²."""
+_EXACT_LIMIT: Final = 2**61
+"""Below, the double next to an integer is an integer of one word."""
 _WORD: Final = 2**63
 """A record holds numbers of 64 bits; sums of USD of linear instruments are longer."""
 
@@ -39,7 +49,7 @@ def to_units(value: float) -> int:
     Raises ValueError if it is not finite, negative, 1e15 or more, or finer than 1e-8.
     """
     if 0.0 <= value < FAST_LIMIT:
-        units = round(value * UNIT)
+        units = int(value * UNIT + 0.5)  # as `round`, where the number has no more than 8 decimals
         if units / UNIT == value:
             return units
         raise ValueError(f"{value!r} is finer than 1e-8")
@@ -67,13 +77,16 @@ def ratio(numerator: int, denominator: int) -> int:
 
 
 def times(value: int, count: int) -> int:
-    """Return value · count, fast for a count of up to 30 bits.
+    """Return value · count, fast for a size or a ratio and the milliseconds of a pane.
 
-    Compiled, `*` takes the long way as soon as one factor has more than 30 bits; in two parts it
-    does not. Where sums are integrated over time that is a sixteenth of the whole hot path. What is
-    long anyway, as values of linear instruments are, is multiplied by Python itself.
+    Compiled, `*` takes the long way as soon as one factor has more than 30 bits. Two factors that
+    fit in a word together are multiplied as words; else one is taken in two parts. What is long
+    anyway, as values of linear instruments are, is multiplied by Python itself.
     """
     if -_SHORT < value < _SHORT:
+        if 0 <= count <= _FEW:
+            word: i64 = value
+            return word * count
         return ((value >> _HALF_BITS) * count << _HALF_BITS) + (value & _HALF_MASK) * count
     untyped: Any = value
     product: int = untyped * count
@@ -83,11 +96,16 @@ def times(value: int, count: int) -> int:
 def quotient(numerator: int, denominator: int) -> float:
     """Return numerator/denominator, rounded once, however long the integers are.
 
-    Compiled, `/` of two `int` divides two doubles, and integers above 2⁵³ are none; what has no
-    type is divided by Python itself.
+    Compiled, `/` of two `int` divides two doubles, which is right if both are exact: below 2⁵³, or
+    as multiples of a power of two, as sums of sizes mostly are. What is not is divided by Python
+    itself, which it is if it has no type.
     """
     if -_DOUBLES <= numerator <= _DOUBLES and 0 < denominator <= _DOUBLES:
         return numerator / denominator
+    if -_EXACT_LIMIT < numerator < _EXACT_LIMIT and 0 < denominator < _EXACT_LIMIT:
+        above, below = float(numerator), float(denominator)
+        if int(above) == numerator and int(below) == denominator:
+            return above / below
     untyped: Any = numerator
     result: float = untyped / denominator
     return result

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orderbook import pane as p
 from orderbook.events import Change, Ticker, Trade
-from orderbook.flow import FLOW_LEVELS, add_side_flow
+from orderbook.flow import FLOW_LEVELS
 from orderbook.instrument import Instrument, Refused, Status
 from orderbook.pane import Pane
 from orderbook.series import Closed
@@ -86,17 +86,18 @@ def test_the_worked_example_is_7_10_10():
     ],
 )
 def test_every_case_of_the_rule_and_its_mirror(before, after, bid_flow):
-    sums = [0] * FLOW_LEVELS
-    add_side_flow(sums, front(BID, before), front(BID, after), BID, linear=False)
-    assert sums[0] == bid_flow
-    mirrored = [0] * FLOW_LEVELS
+    assert flow(BID, before, after)[0] == bid_flow
     mirror = ([(-price, size) for price, size in side] for side in (before, after))
-    add_side_flow(mirrored, *(front(ASK, side) for side in mirror), ASK, linear=False)
-    assert mirrored[0] == -bid_flow
+    assert flow(ASK, *mirror)[0] == -bid_flow
 
 
-def front(direction, levels):
-    return Side(direction, levels).front()
+def flow(direction, before, after):
+    side = Side(direction, before, linear=False)
+    side.follow(None)
+    side.update([(price, 0) for price, _ in before if price not in dict(after)] + after)
+    sums = [0] * FLOW_LEVELS
+    side.follow(sums)
+    return sums
 
 
 # Symmetries

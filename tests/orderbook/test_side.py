@@ -51,27 +51,66 @@ def test_bands_equal_the_plain_loop_however_levels_and_mid_move(direction, first
 
 @profile
 @given(st.sampled_from([BID, ASK]), levels, st.lists(levels, max_size=8))
-def test_the_front_is_that_of_the_levels_and_the_same_object_while_it_is_the_same(
-    direction, first, moves
-):
+def test_the_front_is_that_of_the_levels_and_says_whether_it_has_changed(direction, first, moves):
     side = Side(direction, dict(first).items())
-    before = side.front()
-
-    def levels_of(front):
-        return [(key * direction, size) for key, size in zip(front.keys, front.sizes, strict=True)]
-
-    seen = levels_of(before)
+    front = side.front()
+    before = list(side.levels())[:10]
     for changes in moves:
         side.update(changes)
-        front = side.front()
+        is_other = side.follow(None)
         best = list(side.levels())[:10]
-        assert levels_of(front) == best == sorted(best, key=lambda level: direction * level[0])
+        assert is_other is (best != before)
+        assert front.is_best_new is (best[:1] != before[:1])
+        shown = [
+            (key * direction, size)
+            for key, size in zip(front.keys, front.sizes, strict=True)
+            if size
+        ]
+        assert shown == best == sorted(best, key=lambda level: direction * level[0])
         for place, count in enumerate(LEVELS):
             assert front.sums[place] == sum(size for _, size in best[:count])
             assert front.values[place] == sum(price * size for price, size in best[:count])
-        assert (front is before) <= (levels_of(front) == seen)
-        before, seen = front, levels_of(front)
+        before = best
         assert side.front() is front
+        assert not side.follow(None)
+
+
+@profile
+@given(
+    st.sampled_from([BID, ASK]),
+    st.booleans(),
+    levels,
+    st.lists(st.lists(levels, max_size=3), max_size=6),
+)
+def test_the_flow_of_several_messages_is_that_of_the_fronts_before_and_after(
+    direction, linear, first, moves
+):
+    """Each level by the rule of the papers, whatever came between two observations."""
+    side = Side(direction, dict(first).items(), linear=linear)
+    side.follow(None)
+    before = list(side.levels())[:10]
+    for messages in moves:
+        for changes in messages:
+            side.update(changes)
+        found = [0] * 10
+        side.follow(found)
+        after = list(side.levels())[:10]
+        assert found == plain_flow(direction, linear, before, after)
+        before = after
+
+
+def plain_flow(direction, linear, before, after):
+    sums = []
+    for level in range(10):
+        old = before[level] if level < len(before) else None
+        new = after[level] if level < len(after) else None
+        rise = -direction
+        is_rise = new and (not old or (new[0] - old[0]) * rise >= 0)
+        is_fall = old and (not new or (new[0] - old[0]) * rise <= 0)
+        grown = (new[1] * (new[0] if linear else 1)) if is_rise else 0
+        lost = (old[1] * (old[0] if linear else 1)) if is_fall else 0
+        sums.append(rise * (grown - lost))
+    return sums
 
 
 @profile
@@ -123,7 +162,7 @@ def test_a_side_may_be_empty():
     made = book(bids=())
     assert not made.is_two_sided
     assert made.bids.best() is None
-    assert made.bids.front().keys == []
+    assert made.bids.front().sums == [0, 0, 0]
     made.check()
     assert made.apply(Change(1, 2, 1, [(99, 1)], [])) is made
     assert made.is_two_sided
