@@ -1,23 +1,18 @@
-"""One instrument of the model: book, order flow, tape, index, and its channels of state."""
+"""One instrument of the model: book, order flow, tape, reference prices, and its channels of state."""
 
-from collections.abc import Mapping
+import json
 from math import floor
-from random import Random
 
 from exchange.chains import Chain
 from exchange.channels import INTERVALS, Channel
 from exchange.engine import Book, Direction
 from exchange.flow import OrderFlow
 from exchange.instruments import Instrument
-from exchange.numbers import Raw, encode, format_float
+from exchange.numbers import Raw, encode
+from exchange.reference import Reference
 from exchange.tape import Tape
+from exchange.ticker import Ticker, best, rate
 from exchange.venue import Fields
-
-INDEX_FOLLOW = 0.2  # share of the way to the mid that the index goes each second
-INDEX_NOISE = 2e-6
-MAX_FUNDING = 0.0005
-FUNDING_DAMPER = 0.00025
-PRICE_BAND = 0.015  # min_price and max_price around the index
 
 Rendered = tuple[str, str]  # what decides whether there is news; the data as JSON
 
@@ -33,9 +28,8 @@ class Market:
         self.chains: dict[str, Chain] = {}
         self.tape = Tape(instrument, seed)
         self.version = 0  # grows with everything that a ticker could show
-        self._random = Random(f"{seed}/{instrument.name}/index")
-        self._index = instrument.price_float(instrument.start_tick)
-        self._funding = 0.0001
+        self._reference = Reference(instrument, seed)
+        self._ticker = Ticker(instrument, self.tape, self._reference)
 
     def start_chains(self, change_id: int) -> None:
         """From here on the channels tell the changes of the book."""
@@ -51,7 +45,7 @@ class Market:
         self.version += 1
         if taken is None:
             return 0
-        index, mark = self._index_price(), self._mark_price()
+        index, mark = self._reference.index_price, self._reference.mark_price(self._mid())
         return self.tape.print(taken, now_us, next_trade_id, index, mark)
 
     def set_state(self, state: str) -> None:
@@ -65,32 +59,25 @@ class Market:
             chain.restart()
 
     def pass_second(self) -> None:
-        """Move the index towards the mid, and the funding rate with the premium."""
-        mid = self._mid()
-        self._index += INDEX_FOLLOW * (mid - self._index)
-        self._index *= 1 + self._random.gauss(0.0, INDEX_NOISE)
-        premium = mid / self._index - 1
-        damped = max(0.0, abs(premium) - FUNDING_DAMPER) * (1 if premium > 0 else -1)
-        self._funding += 0.05 * (max(-MAX_FUNDING, min(MAX_FUNDING, damped)) - self._funding)
+        """Let index and funding rate follow the book."""
+        self._reference.pass_second(self._mid())
         self.version += 1
 
     def render(self, channel: Channel) -> Rendered:
         """The state as that channel shows it."""
         match channel.topic:
+            case "ticker":
+                text = self._ticker_text()
             case "grouped":
                 return self._grouped(channel)
-            case "ticker":
-                return self._stamped(self._ticker_fields())
             case "perpetual":
-                body: Fields = {
-                    "interest": self._rate(self._funding),
-                    "index_price": self._index_price(),
-                }
+                interest, index = rate(self._reference.funding), self._reference.index_price
+                text = f'{{"interest":{interest},"index_price":{index}}}'
             case "quote":
-                body = {"instrument_name": self.instrument.name, **self._best()}
+                name = encode(self.instrument.name)
+                text = f'{{"instrument_name":{name},{best(self.instrument, self.book)}}}'
             case _:
                 raise ValueError(f"{channel.name} is not a channel of state")
-        text = encode(body)
         return text, f'{{"timestamp":{self.book.timestamp_ms},{text[1:]}'
 
     def order_book(self, depth: int) -> Fields:
@@ -104,7 +91,8 @@ class Market:
         }
         return {
             "timestamp": book.timestamp_ms,
-            **self._ticker_fields(),
+            # What the ticker says, each number as it is written there.
+            **json.loads(self._ticker_text(), parse_float=Raw, parse_int=Raw),
             "change_id": book.change_id,
             **sides,
         }
@@ -139,64 +127,12 @@ class Market:
                 return int(group) // 5  # steps in hundredths of a USD over ticks of 0.05
         return int(group)
 
-    def _stamped(self, fields: Fields) -> Rendered:
-        """Fields that are news when one of them differs, with the time before them."""
-        text = encode(fields)
-        return text, f'{{"timestamp":{self.book.timestamp_ms},{text[1:]}'
-
-    def _ticker_fields(self) -> Fields:
-        price, tape = self.instrument.price, self.tape
-        stats: Fields = {
-            "volume_usd": round(tape.volume_usd, 2),
-            "volume_notional": round(tape.volume_usd, 2),
-            "volume": round(tape.volume_base, 8),
-            "price_change": round(100 * (tape.last_tick / tape.open_tick - 1), 4),
-            "low": Raw(price(tape.low_tick)),
-            "high": Raw(price(tape.high_tick)),
-        }
-        return {
-            "stats": stats,
-            "state": self.state,
-            "settlement_price": Raw(price(tape.open_tick)),
-            "open_interest": Raw(self.instrument.amount(tape.interest_lots)),
-            "min_price": self._rounded(self._index * (1 - PRICE_BAND)),
-            "max_price": self._rounded(self._index * (1 + PRICE_BAND)),
-            "mark_price": self._mark_price(),
-            "last_price": Raw(price(tape.last_tick)),
-            "interest_value": self._rate(100 * self._funding),
-            "instrument_name": self.instrument.name,
-            "index_price": self._index_price(),
-            "funding_8h": self._rate(self._funding),
-            "estimated_delivery_price": self._index_price(),
-            "current_funding": self._rate(0.5 * self._funding),
-            **self._best(),
-        }
-
-    def _best(self) -> Mapping[str, object]:
-        """Best prices and amounts; an empty side has price 0 and amount 0, as on the wire."""
-        fields: Fields = {}
-        for name, side in (("bid", self.book.bids), ("ask", self.book.asks)):
-            best = side.best or 0
-            fields[f"best_{name}_price"] = Raw(self.instrument.price(best))
-            fields[f"best_{name}_amount"] = Raw(self.instrument.amount(side.sizes.get(best, 0)))
-        return fields
+    def _ticker_text(self) -> str:
+        return self._ticker.text(self.state, self.book, self._mid())
 
     def _mid(self) -> float:
         """The mid price; with a side empty, the index stands in."""
         bid, ask = self.book.bids.best, self.book.asks.best
         if bid is None or ask is None:
-            return self._index
+            return self._reference.index
         return self.instrument.price_float((bid + ask) / 2)
-
-    def _mark_price(self) -> Raw:
-        return self._rounded((self._mid() + self._index) / 2)
-
-    def _index_price(self) -> Raw:
-        return self._rounded(self._index)
-
-    def _rounded(self, price: float) -> Raw:
-        """A price finer than a tick, as index and mark price are."""
-        return Raw(format_float(round(price, self.instrument.price_decimals + 1)))
-
-    def _rate(self, value: float) -> Raw:
-        return Raw(format_float(round(value, 8)))

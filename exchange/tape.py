@@ -32,7 +32,8 @@ class Tape:
         self.interest_lots = int(instrument.typical_lots * 50_000)
         self._instrument = instrument
         self._random = Random(f"{seed}/{instrument.name}/tape")
-        self._trade_seq = 140_284_000 - 1_000_000 * (instrument.number % 97)
+        # The number of the last trade; it grows with each.
+        self.trade_seq = 140_284_000 - 1_000_000 * (instrument.number % 97)
         self._last_tick_direction = 0
         self._blocks = 0
 
@@ -43,7 +44,7 @@ class Tape:
         context = f'"index_price":{index}', f'"mark_price":{mark}'
         for offset, fill in enumerate(taken.fills):
             self._print(fill, taken.direction, now_us, trade_id + offset, context, extra)
-            self.interest_lots += fill.lots if self._trade_seq % 2 else -fill.lots
+            self.interest_lots += fill.lots if self.trade_seq % 2 else -fill.lots
             self.low_tick = min(self.low_tick, fill.price)
             self.high_tick = max(self.high_tick, fill.price)
         printed = len(taken.fills)
@@ -70,7 +71,7 @@ class Tape:
         extra: str,
     ) -> None:
         instrument = self._instrument
-        self._trade_seq += 1
+        self.trade_seq += 1
         is_block = "block_trade_id" in extra
         tick_direction = self._last_tick_direction if is_block else self._moved_to(fill.price)
         match_id = now_us // 1_000 * MATCH_IDS_PER_MS + trade_id % MATCH_IDS_PER_MS
@@ -79,7 +80,7 @@ class Tape:
             f'{{"timestamp":{now_us // 1_000},"price":{instrument.price(fill.price)},'
             f'"amount":{instrument.amount(fill.lots)},"direction":"{_WORDS[direction]}",'
             f'{context[0]},"instrument_name":"{instrument.name}",'
-            f'"trade_seq":{self._trade_seq},{context[1]},'
+            f'"trade_seq":{self.trade_seq},{context[1]},'
             f'"tick_direction":{tick_direction},"trade_id":"{prefix}{trade_id}"'
             f'{extra},"contracts":{format_float(float(fill.lots))},'
             f'"starbase_match_id":{match_id},"starbase_timestamp":{now_us * 1_000}}}'
