@@ -1,4 +1,4 @@
-"""One instrument of the model: book, order flow, tape, reference prices, and its channels of state."""
+"""One instrument of the model: its book, its order flow, and what its channels of state say."""
 
 import json
 from math import floor

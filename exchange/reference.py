@@ -22,7 +22,8 @@ class Reference:
         self.funding = 0.0001
         self._decimals = instrument.price_decimals + 1  # finer than a tick
         self._random = Random(f"{seed}/{instrument.name}/index")
-        self._settle()
+        self.index_price = self.rounded(self.index)
+        self._marked = self.index, self.index_price  # the mid, and the mark price that it makes
 
     def pass_second(self, mid: float) -> None:
         """Move the index towards the mid, and the funding rate with the premium."""
@@ -32,7 +33,8 @@ class Reference:
         damped = max(0.0, abs(premium) - FUNDING_DAMPER) * (1 if premium > 0 else -1)
         self.funding += 0.05 * (max(-MAX_FUNDING, min(MAX_FUNDING, damped)) - self.funding)
         self.seconds += 1
-        self._settle()
+        self.index_price = self.rounded(self.index)
+        self._marked = self.index, self.index_price
 
     def mark_price(self, mid: float) -> Raw:
         """Half way between mid and index; written anew when one of them has moved."""
@@ -45,7 +47,3 @@ class Reference:
     def rounded(self, price: float) -> Raw:
         """A price as index and mark price are written."""
         return Raw(format_float(round(price, self._decimals)))
-
-    def _settle(self) -> None:
-        self.index_price = self.rounded(self.index)
-        self._marked = self.index, self.index_price  # of a mid that is the index
