@@ -88,6 +88,8 @@ class Chain:
 
 
 def _changes(instrument: Instrument, side: Side, pending: Pending) -> str:
+    if not pending:
+        return ""
     sizes = side.sizes
     parts: list[str] = []
     for price, told in pending.items():
@@ -104,7 +106,10 @@ def _changes(instrument: Instrument, side: Side, pending: Pending) -> str:
 
 def _differs(side: Side, pending: Pending) -> bool:
     sizes = side.sizes
-    return any(sizes.get(price, 0) != told for price, told in pending.items())
+    for price, told in pending.items():  # a generator costs more than the few levels that it asks
+        if sizes.get(price, 0) != told:
+            return True
+    return False
 
 
 def _as_told(instrument: Instrument, side: Side, pending: Pending) -> str:

@@ -50,6 +50,18 @@ class Side:
         """The best price, None when the side is empty."""
         return self._keys[-1] * self.direction if self._keys else None
 
+    @property
+    def best_lots(self) -> int:
+        """The size of the best level, 0 when the side is empty."""
+        return self.sizes[self._keys[-1] * self.direction] if self._keys else 0
+
+    def best_within(self, worst: int) -> int | None:
+        """The best price, None when the side is empty or its best is worse than `worst`."""
+        direction = self.direction
+        if self._keys and self._keys[-1] >= worst * direction:
+            return self._keys[-1] * direction
+        return None
+
     def price_at(self, rank: int) -> int:
         """The price of the level of that rank; rank 0 is the best."""
         return self._keys[-1 - rank] * self.direction
@@ -66,14 +78,15 @@ class Side:
         if lots == before:
             return
         for pending in self.listeners:
-            pending.setdefault(price, before)
+            if price not in pending:
+                pending[price] = before
         if lots == 0:
             del self.sizes[price]
-            key = price * self.direction
-            if self._keys[-1] == key:
-                self._keys.pop()
+            keys, key = self._keys, price * self.direction
+            if keys[-1] == key:
+                keys.pop()
             else:
-                del self._keys[bisect_left(self._keys, key)]
+                del keys[bisect_left(keys, key)]
             return
         self.sizes[price] = lots
         if before == 0:
@@ -103,10 +116,10 @@ class Book:
     def limit(self, direction: Direction, price: int, lots: int) -> list[Fill]:
         """A limit order: what crosses is traded, the rest is placed."""
         _refuse_nothing(lots)
-        fills = self._take(direction, lots, price)
-        rest = lots - sum(fill.lots for fill in fills)
+        side, opposite = self._sides(direction)
+        fills = self._take(opposite, lots, price)
+        rest = lots - sum(fill.lots for fill in fills) if fills else lots
         if rest:
-            side = self.side(direction)
             side.set(price, side.sizes.get(price, 0) + rest)
             self.conservation.placed += rest
         return fills
@@ -114,11 +127,11 @@ class Book:
     def market(self, direction: Direction, lots: int, max_levels: int) -> list[Fill]:
         """A market order that stops after `max_levels` levels; what is left then is dropped."""
         _refuse_nothing(lots)
-        opposite = self.bids if direction == -1 else self.asks
+        _, opposite = self._sides(direction)
         if not opposite:
             return []
         worst = opposite.price_at(min(max_levels, len(opposite)) - 1)
-        return self._take(direction, lots, worst)
+        return self._take(opposite, lots, worst)
 
     def cancel(self, direction: Direction, price: int, lots: int) -> int:
         """Withdraw up to that many lots of a level; returns how many were there."""
@@ -131,18 +144,19 @@ class Book:
             self.conservation.cancelled += withdrawn
         return withdrawn
 
-    def _take(self, direction: Direction, lots: int, worst: int) -> list[Fill]:
-        opposite = self.bids if direction == -1 else self.asks
+    def _sides(self, direction: Direction) -> tuple[Side, Side]:
+        """The side where an order of that direction rests, and the one that it takes from."""
+        return (self.bids, self.asks) if direction == 1 else (self.asks, self.bids)
+
+    def _take(self, opposite: Side, lots: int, worst: int) -> list[Fill]:
         fills: list[Fill] = []
-        while (
-            lots and (price := opposite.best) is not None and price * direction <= worst * direction
-        ):
+        while lots and (price := opposite.best_within(worst)) is not None:
             resting = opposite.sizes[price]
             traded = min(lots, resting)
             opposite.set(price, resting - traded)
             fills.append(Fill(price, traded))
             lots -= traded
-        self.conservation.traded += sum(fill.lots for fill in fills)
+            self.conservation.traded += traded
         return fills
 
     def check(self) -> None:

@@ -142,11 +142,8 @@ class OrderFlow:
 
 def top_imbalance(book: Book) -> float:
     """(bid size − ask size) / (bid size + ask size) of the best levels; 0 with a side empty."""
-    if not book.bids or not book.asks:
-        return 0.0
-    bid = book.bids.sizes[book.bids.price_at(0)]
-    ask = book.asks.sizes[book.asks.price_at(0)]
-    return (bid - ask) / (bid + ask)
+    bid, ask = book.bids.best_lots, book.asks.best_lots
+    return (bid - ask) / (bid + ask) if bid and ask else 0.0
 
 
 _BOTH: tuple[Direction, Direction] = (1, -1)
