@@ -4,7 +4,7 @@ Books and trades are told as they come, and to the file of truth too; channels o
 quote, grouped book, perpetual) only when what decides about them has changed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from exchange.channels import Channel, notification, parse_channel
 from exchange.hub import Hub
@@ -29,9 +29,10 @@ class Teller:
 
     def tell(self, market: Market, interval: str, step: int) -> None:
         """Publish what is new on the instrument's channels of that interval."""
-        is_ahead = interval == "100ms" and _runs_ahead(market, step)
-        if is_ahead:
-            self._tell_state(market, interval)
+        followed = self._watched.get((market.instrument.name, interval))
+        is_ahead = followed and interval == "100ms" and _runs_ahead(market, step)
+        if followed and is_ahead:
+            self._tell_state(market, followed)
         chain = market.chains[interval]
         text = chain.flush(self._truth.wanted or chain.channel in self._hub.live)
         if text:
@@ -40,8 +41,8 @@ class Teller:
         if trades:
             self._tell_trades(market.instrument, interval, trades)
             trades.clear()
-        if not is_ahead:
-            self._tell_state(market, interval)
+        if followed and not is_ahead:
+            self._tell_state(market, followed)
 
     def tell_whole(self, market: Market) -> None:
         """Publish a snapshot of the book on each of its channels."""
@@ -88,8 +89,8 @@ class Teller:
                 self._watched.setdefault(key, []).append(channel)
         self._told = {name: told for name, told in self._told.items() if name in self._hub.live}
 
-    def _tell_state(self, market: Market, interval: str) -> None:
-        for channel in self._watched.get((market.instrument.name, interval), ()):
+    def _tell_state(self, market: Market, channels: Iterable[Channel]) -> None:
+        for channel in channels:
             told_version, told = self._told.get(channel.name, (-1, ""))
             if told_version == market.version:
                 continue
