@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING, Final
 
+from app.garbage import Garbage
 from app.metrics_collector import WorkerCollector
 from app.monitor import Monitor
 from app.push.tap import Tap, consumer_of
@@ -32,7 +33,8 @@ def operate(app: Steelyard) -> None:
     monitor = Monitor(app, collector)
     windows = app.topic_name("windows")
     tap = Tap(hub, lambda: consumer_of(configured.kafka), windows, configured.partitions)
-    for task in (tap.run, monitor.watch_loop, monitor.watch_kafka, monitor.watch_state):
+    watches = monitor.watch_loop, monitor.watch_kafka, monitor.watch_state, Garbage().watch
+    for task in (tap.run, *watches):
         app.task(task)
 
 
