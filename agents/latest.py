@@ -33,6 +33,6 @@ def register(app: Steelyard) -> None:
 
     @app.timer(app.options.live_interval_ms / 1_000, name="live")  # type: ignore[untyped-decorator]
     async def publish() -> None:
-        for record in app.shared.changed_states():
+        async for record in app.shared.changed_states():
             key = key_of(record.partition)
             await app.producer.send(live, key, states.encode(record), record.partition, None, None)

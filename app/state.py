@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from app.books_codec import BooksCodec
@@ -21,6 +21,7 @@ from app.partitions import partition_of
 from app.processor import Processor, Rules
 from app.readiness import FirstReading, readiness_of
 from app.serving import BookView, Owner, Readiness
+from app.turns import Turn
 from models.frame import Frame, Item, Tick
 from models.live import LiveRecord, LiveState
 from orderbook.span import Span
@@ -128,12 +129,19 @@ class WorkerState:
         key = instrument, span
         self._newest[key] = max(start_ms, self._newest.get(key, start_ms))
 
-    def changed_states(self) -> Iterator[LiveRecord]:
-        """Yield a live record for each owned partition of which something was heard."""
-        now_s = time.monotonic()
+    async def changed_states(self) -> AsyncIterator[LiveRecord]:
+        """Yield a live record for each owned partition of which something was heard.
+
+        Others have their turns between two records; each record is of one moment.
+        """
+        turn = Turn()
         for number, partition in list(self.books.partitions.items()):
+            if turn.is_over:
+                await turn.pause()
+            if self.books.partitions.get(number) is not partition:
+                continue  # it was given up meanwhile
             known = (s for s in partition.states.values() if not self._is_forgotten(s))
-            due = self._heard[number].due(known, now_s=now_s, now_ms=self.now_ms())
+            due = self._heard[number].due(known, now_s=time.monotonic(), now_ms=self.now_ms())
             if due is None:
                 continue
             record = LiveRecord(

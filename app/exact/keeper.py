@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from faust.types import TP, AppT
 
 from app.exact.delivery import Record
-from app.exact.partition import Partition
+from app.exact.partition import Partition, Unwritten
 from app.exact.record import BadRecord, position_of
 from app.exact.store import StateStore, StateTable
+from app.turns import Turn
 
 if TYPE_CHECKING:
     from app.exact.loopback import Loopback
@@ -342,37 +344,63 @@ class StateKeeper(Generic[S]):
             partition = self.partitions.get(number)
             if partition is None:
                 return None
-            async with partition.whole:
-                if partition.is_fenced:
-                    return None
-                await self._send_later(partition)
-                now = time.monotonic()
-                partition.checkpointed_at = now
-                sent, partition.sent = partition.sent, []
-                due = partition.take_due(INPUT_PER_RECORD, 0.0 if whole else self.max_age_s, now)
-                safe = partition.safe_position
-                try:
-                    records = self._records(partition, due.keys())
-                except BaseException:
-                    partition.put_back(due)
-                    partition.sent = sent + partition.sent
-                    raise
-                if not records and not partition.changelog_next:
-                    records[NO_STATE] = None
+            now = time.monotonic()
+            partition.checkpointed_at = now
+            taken: dict[bytes, Unwritten] = {}
+            records: dict[bytes, bytes | None] = {}
+            sent: list[Awaitable[Any]] = []
             try:
+                max_age_s = 0.0 if whole else self.max_age_s
+                async with partition.whole:
+                    due = sorted(partition.due(INPUT_PER_RECORD, max_age_s, now))
+                await self._take(partition, due, taken, records)
+                async with partition.whole:
+                    if not self.may_send(partition):
+                        partition.put_back(taken)
+                        return None
+                    # What was sent because of anything that these records include is in `sent`.
+                    await self._send_later(partition)
+                    sent, partition.sent = partition.sent, []
+                    safe = partition.safe_position
+                    self._resend(partition, records)
+                    if not records and not partition.changelog_next:
+                        records[NO_STATE] = None
                 await asyncio.gather(*sent)
                 if records:
                     await self._write(partition, records)
                     self.on_written(self.table.name, records.values(), time.monotonic() - now)
                 if self.is_lazy:
-                    for key in due.keys() - partition.dirty.keys():
+                    for key in taken.keys() - partition.dirty.keys():
                         partition.states.pop(key, None)
                         partition.sizes.pop(key, None)
             except BaseException:
-                partition.put_back(due)
+                partition.put_back(taken)
                 partition.sent = sent + partition.sent
                 raise
         return safe
+
+    async def _take(
+        self,
+        partition: Partition[S],
+        due: Iterable[bytes],
+        taken: dict[bytes, Unwritten],
+        records: dict[bytes, bytes | None],
+    ) -> None:
+        """Make the records of the states that are due, in turns, between whole events.
+
+        A state that an event changes after its turn is dirty again, from that event on.
+        """
+        keys = deque(due)
+        while keys and not partition.is_fenced:
+            async with partition.whole:
+                turn = Turn()
+                while keys and not partition.is_fenced:
+                    key = keys.popleft()
+                    taken[key] = partition.dirty.pop(key)
+                    records[key] = self._record(partition, key)
+                    if turn.is_over:
+                        break
+            await turn.pause()
 
     async def flush(self) -> None:
         """Send what was to be sent later, of all partitions."""
@@ -390,29 +418,31 @@ class StateKeeper(Generic[S]):
             await self.send_later(partition)
             partition.later.clear()
 
-    def _records(self, partition: Partition[S], keys: Iterable[bytes]) -> dict[bytes, bytes | None]:
-        records: dict[bytes, bytes | None] = {}
-        for key in sorted(keys):
-            state = partition.states.get(key)
-            record = None if state is None else self.codec.dump(key, state, partition.position)
-            if record is not None and len(record) > MAX_RECORD_BYTES:
-                raise ValueError(
-                    f"the state of {key!r} has {len(record)} bytes, more than {MAX_RECORD_BYTES}"
-                )
-            records[key] = record
+    def _record(self, partition: Partition[S], key: bytes) -> bytes | None:
+        state = partition.states.get(key)
+        record = None if state is None else self.codec.dump(key, state, partition.position)
+        if record is not None and len(record) > MAX_RECORD_BYTES:
+            raise ValueError(
+                f"the state of {key!r} has {len(record)} bytes, more than {MAX_RECORD_BYTES}"
+            )
+        return record
+
+    def _resend(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
+        """Add records of states not in memory that may not be the last of the changelog."""
         for _ in range(min(len(partition.unsure), MAX_RESENT_RECORDS)):
             key = partition.unsure.pop()
             record = self._store.get_record(partition.number, key)
             if record is not None and key not in partition.states:
                 records.setdefault(key, record)
-        return records
 
     async def _write(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
         tp = self._changelog(partition.number)
-        futures = [
-            await self.app.producer.send(tp.topic, key, record, tp.partition, None, None)
-            for key, record in records.items()
-        ]
+        futures, turn = [], Turn()
+        for key, record in records.items():
+            if turn.is_over:
+                await turn.pause()
+            send = self.app.producer.send(tp.topic, key, record, tp.partition, None, None)
+            futures.append(await send)
         acknowledged = await asyncio.gather(*futures)
         for key, record in records.items():
             partition.sizes[key] = len(record or b"")

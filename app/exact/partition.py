@@ -71,23 +71,18 @@ class Partition(Generic[S]):
             unwritten = self.dirty.setdefault(key, Unwritten(self.position, now))
             unwritten.must = True
 
-    def take_due(
-        self, input_per_record: int, max_age_s: float, now: float
-    ) -> dict[bytes, Unwritten]:
-        """Take out what is to be written now."""
-        due = {
-            key: unwritten
+    def due(self, input_per_record: int, max_age_s: float, now: float) -> list[bytes]:
+        """Return the keys of what is to be written now."""
+        return [
+            key
             for key, unwritten in self.dirty.items()
             if unwritten.must
             or now - unwritten.at >= max_age_s
             or unwritten.input_bytes >= input_per_record * self.sizes.get(key, 0)
-        }
-        for key in due:
-            del self.dirty[key]
-        return due
+        ]
 
     def put_back(self, taken: dict[bytes, Unwritten]) -> None:
-        """Undo `take_due`: it could not be written."""
+        """Have what was taken out of `dirty` there again: it could not be written."""
         for key, old in taken.items():
             new = self.dirty.get(key)
             if new is not None:

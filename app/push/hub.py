@@ -19,12 +19,14 @@ from typing import Final
 from app.push.events import Batch, batch, end, events_of, heartbeat
 from app.push.latest import EVERY_STATE, STATES, Interest, Key, Latest, wants
 from app.serving import Serving
-from app.views.envelope import encode, row_of
+from app.views.envelope import encode_row
 
 log = logging.getLogger("steelyard.push")
 
 LOOK_EVERY_S: Final = 0.05
 """So often states are compared with those that were sent; they are published each 250 ms."""
+AGEING_S: Final = 0.2
+"""So often although no state is new: what is not heard of for long becomes `stale`."""
 LEAST_PAUSE_S: Final = 0.01
 """Between two wakings; windows of one instant come in several batches."""
 SLICE: Final = 25
@@ -101,6 +103,9 @@ class Hub:
         """How many clients want each key."""
         self._seen: dict[str, tuple[int, int, int | None, str]] = {}
         """By instrument that was asked for: what of its state was sent last."""
+        self._looked_at: object = None
+        """The states that were compared last."""
+        self._looked_s = 0.0
         self._shared: dict[tuple[Interest, int, bool], Batch | None] = {}
         """What was made since the newest message, by interest, place and wholeness."""
         self._shared_at = -1
@@ -218,7 +223,7 @@ class Hub:
             if now() >= look_at:  # windows may have come more often
                 look_at = now() + LOOK_EVERY_S
                 try:
-                    self._look()
+                    self._look_again()
                 except Exception:
                     log.exception("the states cannot be pushed; trying again")
                     await asyncio.sleep(HEARTBEAT_S)
@@ -229,6 +234,13 @@ class Hub:
                 await self._wake()
                 took_s = time.monotonic() - began
                 await asyncio.sleep(max(LEAST_PAUSE_S, REST_FACTOR * took_s))
+
+    def _look_again(self) -> None:
+        """Look, if anything may be new."""
+        states, now_s = self.serving.states(), time.monotonic()
+        if states is not self._looked_at or now_s - self._looked_s >= AGEING_S:
+            self._looked_at, self._looked_s = states, now_s
+            self._look()
 
     def _look(self, more: Interest = frozenset()) -> None:
         """Take what is new in the states that are asked for, their word of quality included.
@@ -248,7 +260,7 @@ class Hub:
             sent = state.published_ms, state.received_ms, state.change_id, status
             seen = self._seen.get(name)
             if seen != sent:
-                latest.put(Key(STATES, name), encode(row_of(serving, state, now_ms)))
+                latest.put(Key(STATES, name), encode_row(serving, state, now_ms))
                 # A state is written anew for a window's end, too, long after the last message; and
                 # what nobody asked for until now is not late.
                 if seen is not None and seen[1] != state.received_ms and not more:

@@ -29,6 +29,8 @@ IDLE_S: Final = 10.0
 RETRY_S: Final = 2.0
 FETCH_MS: Final = 200
 MAX_RECORDS: Final = 500
+MAX_TAKEN: Final = 100
+"""In one turn of the loop, which takes a millisecond."""
 
 
 class _WindowKey(msgspec.Struct):
@@ -72,7 +74,10 @@ class Tap:
             now = asyncio.get_running_loop().time
             while idle_since is None or now() - idle_since < IDLE_S:
                 found = await consumer.getmany(timeout_ms=FETCH_MS, max_records=MAX_RECORDS)
-                self.take(record.value for records in found.values() for record in records)
+                values = [record.value for records in found.values() for record in records]
+                for first in range(0, len(values), MAX_TAKEN):
+                    self.take(values[first : first + MAX_TAKEN])
+                    await asyncio.sleep(0)
                 if self.hub.windows_followed.is_set():
                     idle_since = None
                 elif idle_since is None:

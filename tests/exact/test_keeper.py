@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from faust.types import TP
 
+from app import turns
 from app.exact.keeper import INPUT_PER_RECORD, NO_STATE, StateKeeper
 from app.exact.partition import Partition
 from app.exact.record import pack, position_of
@@ -182,6 +184,68 @@ async def test_what_was_sent_on_is_waited_for(kit: Kit) -> None:
     assert not done
     sent.set_result(None)
     assert await checkpoint
+
+
+# Events in between
+
+
+class Between(CountCodec):
+    """Does something when a certain state has been dumped."""
+
+    def __init__(self, key: bytes, act: Callable[[], object]) -> None:
+        self.key = key
+        self.act = act
+
+    def dump(self, key: bytes, state: Count, position: int) -> bytes | None:
+        if key == self.key:
+            self.act()
+        return super().dump(key, state, position)
+
+
+async def test_events_are_applied_between_the_records_of_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    kit = Kit(tmp_path)
+    for key in (b"a", b"b", b"c"):
+        await kit.take(key)
+    sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def events() -> None:
+        await kit.take(b"c")  # not written yet
+        kit.partition.sent.append(sent)
+        await kit.take(b"a")  # written already
+
+    kit.keeper.codec = Between(b"a", lambda: tasks.append(asyncio.create_task(events())))
+    checkpoint = asyncio.create_task(kit.keeper.checkpoint(0))
+    done, _ = await asyncio.wait({checkpoint}, timeout=0.1)
+    assert not done
+    assert kit.log.records == [], "what the new state of c led to is not in Kafka yet"
+    sent.set_result(None)
+    assert await checkpoint == 4, "from there on a is not in a record"
+    records = {key: CountCodec().load(key, record or b"") for key, record in kit.log.records}
+    found = {key: (state.count, state.position) for key, state in records.items()}
+    assert found[b"a"] == (1, 3)
+    assert found[b"c"][0] == 2
+    assert found[b"c"][1] in (4, 5)
+    assert set(kit.partition.dirty) == {b"a"}
+    kit.keeper.codec = CountCodec()
+    assert await kit.keeper.checkpoint(0) == 5
+    assert [task.exception() for task in tasks] == [None]
+
+
+async def test_a_partition_that_fails_between_two_records_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "TURN_S", 0.0)
+    kit = Kit(tmp_path)
+    for key in (b"a", b"b"):
+        await kit.take(key)
+    kit.keeper.codec = Between(b"a", lambda: kit.keeper.fence(INPUT))
+    assert await kit.keeper.checkpoint(0) is None
+    assert kit.log.records == []
+    assert set(kit.partition.dirty) == {b"a", b"b"}
 
 
 # Failure
