@@ -17,6 +17,7 @@ def live_state(
     """Return an instrument's state; `window` is its last closed one of the shortest length."""
     instrument, counts = state.instrument, state.counts
     book, told, audit = instrument.book, state.told, state.audit
+    count = counts.get  # a Counter makes up its zeros in Python
     measured = None if state.is_retired else instrument.state()
     live = LiveState(
         instrument=state.name,
@@ -33,13 +34,13 @@ def live_state(
         current_funding=told.funding,
         instrument_state=told.state,
         platform_state=told.platform,
-        gaps=counts["gaps"] + counts["gaps_at_ingest"] + counts["crossed"] + audit.failed,
+        gaps=count("gaps", 0) + count("gaps_at_ingest", 0) + count("crossed", 0) + audit.failed,
         quotes_agreed=audit.agreed,
         quotes_unmatched=audit.unmatched,
         audit_failures=audit.failed,
-        silences=counts["silences"],
-        off_tick=counts["off_tick"],
-        refused=counts["refused"],
+        silences=count("silences", 0),
+        off_tick=count("off_tick", 0),
+        refused=count("refused", 0),
     )
     if measured is not None:
         live.best_bid = measured.bid / UNIT

@@ -1,8 +1,9 @@
 """The hub: watches what the worker knows, and wakes the clients that are owed something newer.
 
-It works only while there are clients. Each takes what it is owed when its socket is ready for it
-(see latest.py); those that are owed the same share its bytes. Waking goes in slices, and takes at
-most a third of the loop's time, so that five hundred clients delay no processing.
+It works only while there are clients, in turns of the loop. Each takes what it is owed when its
+socket is ready for it (see latest.py); those that are owed the same share its bytes. Waking goes in
+slices, and takes at most a third of the loop's time, so that five hundred clients delay no
+processing.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Final
 
 from app.push.events import Batch, batch, end, events_of, heartbeat
 from app.push.latest import EVERY_STATE, STATES, Interest, Key, Latest, wants
 from app.serving import Serving
+from app.turns import Turn
 from app.views.envelope import encode_row
 
 log = logging.getLogger("steelyard.push")
@@ -223,7 +225,7 @@ class Hub:
             if now() >= look_at:  # windows may have come more often
                 look_at = now() + LOOK_EVERY_S
                 try:
-                    self._look_again()
+                    await self._look_again()
                 except Exception:
                     log.exception("the states cannot be pushed; trying again")
                     await asyncio.sleep(HEARTBEAT_S)
@@ -235,18 +237,29 @@ class Hub:
                 took_s = time.monotonic() - began
                 await asyncio.sleep(max(LEAST_PAUSE_S, REST_FACTOR * took_s))
 
-    def _look_again(self) -> None:
-        """Look, if anything may be new."""
+    async def _look_again(self) -> None:
+        """Look, if anything may be new, in turns; begin again if the states are others then."""
         states, now_s = self.serving.states(), time.monotonic()
-        if states is not self._looked_at or now_s - self._looked_s >= AGEING_S:
-            self._looked_at, self._looked_s = states, now_s
-            self._look()
+        if states is self._looked_at and now_s - self._looked_s < AGEING_S:
+            return
+        self._looked_at, self._looked_s, turn = None, now_s, Turn()
+        while self._looked_at is None:
+            for _ in self._looking():
+                if turn.is_over:
+                    await turn.pause()
+                    if self.serving.states() is not states:
+                        states = self.serving.states()
+                        break
+            else:
+                self._looked_at = states
 
-    def _look(self, more: Interest = frozenset()) -> None:
-        """Take what is new in the states that are asked for, their word of quality included.
+    def _look(self, more: Interest) -> None:
+        """Take what is new, at once, in what is asked for and in what is going to be, besides."""
+        for _ in self._looking(more):
+            pass
 
-        `more`: what is going to be asked for, besides.
-        """
+    def _looking(self, more: Interest = frozenset()) -> Iterator[None]:
+        """Take what is new in the states that are asked for, their word of quality included."""
         serving, latest = self.serving, self.latest
         states = serving.states()
         now_ms = serving.now_ms()
@@ -254,6 +267,9 @@ class Hub:
         if not self._asked[EVERY_STATE] and EVERY_STATE not in more:
             keys = (Key(STATES, name) for name in states)
             names = [key.instrument for key in keys if key in more or self._asked[key]]
+        for name in self._seen.keys() - states.keys():
+            del self._seen[name]
+            latest.put(Key(STATES, name), None)
         for name in names:
             state = states[name]
             status = serving.status_of(state)
@@ -266,9 +282,7 @@ class Hub:
                 if seen is not None and seen[1] != state.received_ms and not more:
                     self._measure(max(0, now_ms - state.received_ms) / 1_000)
                 self._seen[name] = sent
-        for name in self._seen.keys() - states.keys():
-            del self._seen[name]
-            latest.put(Key(STATES, name), None)
+                yield
 
     async def _wake(self) -> None:
         for number, client in enumerate(list(self.clients), 1):
