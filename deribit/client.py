@@ -1,7 +1,8 @@
 """The client: a thin shell that moves bytes between a websocket and sessions of the protocol.
 
-One task reads, stamps and hands to the session, and never waits for who consumes: a heartbeat is
-answered even when nobody takes the events. Another sends, and calls `tick` when the session asks.
+Messages are stamped and handed to the session as they are read, and never wait for who consumes: a
+heartbeat is answered even when nobody takes the events. A task sends, and calls `tick` when the
+session asks.
 Events wait in a bounded queue; when it is full, the notification is dropped, its channel marked and
 the book restarted later, so the venue never finds a slow reader.
 """
@@ -18,7 +19,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from deribit.auth import Credentials
@@ -38,6 +38,7 @@ from deribit.feed import Dropped
 from deribit.inbox import Inbox, Stamped
 from deribit.limits import Limits
 from deribit.protocol import Session
+from deribit.reader import Reader
 from deribit.requests import REQUEST_TIMEOUT_S
 from deribit.socket import NOT_OPENED, open_socket, why_closed, why_not_opened
 from deribit.words import Ending
@@ -99,7 +100,7 @@ class Client:
         self._channels: tuple[str, ...] = ()
         self._sessions = 0
         self._session: Session | None = None
-        self._socket: ClientConnection | None = None
+        self._socket: Reader | None = None
         self._healthy_since: float | None = None
         self._healthy_until = 0.0
         self._ended: Reconnect | Fatal | None = None
@@ -180,7 +181,7 @@ class Client:
         finally:
             self._socket = None
 
-    async def _converse(self, socket: ClientConnection) -> Reconnect | Fatal:
+    async def _converse(self, socket: Reader) -> Reconnect | Fatal:
         """Run one session on an open socket, to its end."""
         session = Session(
             self._channels,
@@ -196,7 +197,7 @@ class Client:
         try:
             session.opened(self._now())
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._read(socket, session))
+                tasks.create_task(self._listen(socket, session))
                 tasks.create_task(self._drive(socket, session))
             assert self._ended is not None
             return self._ended
@@ -210,24 +211,28 @@ class Client:
                 case None:
                     self._put(Disconnected("cancelled", "the client was cancelled"))
 
-    async def _read(self, socket: ClientConnection, session: Session) -> None:
-        """Hand to the session what arrives; on any end of it, close the socket."""
-        counts = self.counts
+    async def _listen(self, socket: Reader, session: Session) -> None:
+        """Hand to the session what arrives, until the connection ends; then make that known."""
         try:
-            while not session.is_over:
-                raw = await socket.recv(decode=False)
-                counts.messages += 1
-                counts.bytes += len(raw)
-                self._deliver(session.received(raw, self._now()), session)
-                self._wake(session)
-        except ConnectionClosed as error:
+            socket.listen(lambda messages: self._received(messages, session))
+            closed = await socket.end()
             if self._ended is None:
-                self._ended = self._unless_stopped(why_closed(error))
+                self._ended = self._unless_stopped(why_closed(closed))
         finally:
             self._is_due.set()
             await socket.close()
 
-    async def _drive(self, socket: ClientConnection, session: Session) -> None:
+    def _received(self, messages: list[bytes], session: Session) -> None:
+        counts, now = self.counts, self._now()
+        for raw in messages:
+            counts.messages += 1
+            counts.bytes += len(raw)
+            self._deliver(session.received(raw, now), session)
+        if session.is_over:
+            self._is_due.set()
+        self._wake(session)
+
+    async def _drive(self, socket: Reader, session: Session) -> None:
         """Send what there is to send, and call `tick` when it is due."""
         try:
             while self._ended is None:
@@ -238,7 +243,7 @@ class Client:
                 if session.due <= self._now():
                     self._deliver(session.tick(self._now()), session)
         except ConnectionClosed:
-            return  # the reading task learns why
+            return  # who listens learns why
         except TimeoutError:
             self._ended = Reconnect(Ending.UNWRITABLE, "the venue does not read what we send")
         await socket.close()

@@ -5,17 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
 
 from deribit.events import Reconnect
+from deribit.reader import MAX_MESSAGE_BYTES, Reader
 from deribit.words import Ending
 
-MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024
-"""All instruments of the venue are 5.1 MB; of its futures, what we ask for, under 1 MB."""
-MAX_QUEUED_FRAMES: Final = 4_096
-"""Who reads takes all that there are in each turn of the loop, and never waits. With the library's
-16, each burst of notifications would pause and resume the socket, which is two system calls."""
 CLOSE_TIMEOUT_S: Final = 1.0
 CROWDED_STATUS: Final = 429
 CROWDED_WAIT_S: Final = 10.0
@@ -38,19 +34,21 @@ class _WithoutMessages(logging.LoggerAdapter[logging.Logger]):
 _log: Final = _WithoutMessages(logging.getLogger("steelyard.ingest.socket"), {})
 
 
-async def open_socket(url: str) -> ClientConnection:
+async def open_socket(url: str) -> Reader:
     """Open a websocket; the caller bounds the time. Certificates are always verified."""
-    return await connect(
+    connection = await connect(
         url,
-        compression=None,
+        create_connection=Reader,
+        compression=None,  # a reader takes messages as they are on the wire
         max_size=MAX_MESSAGE_BYTES,
-        max_queue=MAX_QUEUED_FRAMES,
         open_timeout=None,
         close_timeout=CLOSE_TIMEOUT_S,
         ping_interval=None,  # the session's own probes prove more: that it answers
         proxy=True if url.startswith("wss://") else None,
         logger=_log,
     )
+    assert isinstance(connection, Reader)
+    return connection
 
 
 def why_not_opened(url: str, error: Exception) -> Reconnect:
