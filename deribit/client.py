@@ -151,7 +151,8 @@ class Client:
     def resync(self, channel: str) -> None:
         """Ask the venue for a new snapshot of a book."""
         if self._session is not None:
-            self._deliver(self._session.resync(channel, self._now()), self._session)
+            now = self._now()
+            self._deliver(self._session.resync(channel, now), self._session, now)
             self._wake(self._session)
 
     async def close(self) -> None:
@@ -227,7 +228,7 @@ class Client:
         for raw in messages:
             counts.messages += 1
             counts.bytes += len(raw)
-            self._deliver(session.received(raw, now), session)
+            self._deliver(session.received(raw, now), session, now)
         if session.is_over:
             self._is_due.set()
         self._wake(session)
@@ -240,8 +241,8 @@ class Client:
                     async with asyncio.timeout(SEND_TIMEOUT_S):
                         await socket.send(message, text=True)
                 await self._sleep_until_due(session)
-                if session.due <= self._now():
-                    self._deliver(session.tick(self._now()), session)
+                if session.due <= (now := self._now()):
+                    self._deliver(session.tick(now), session, now)
         except ConnectionClosed:
             return  # who listens learns why
         except TimeoutError:
@@ -274,39 +275,38 @@ class Client:
 
     # The queue
 
-    def _deliver(self, events: list[Event], session: Session) -> None:
+    def _deliver(self, events: list[Event], session: Session, now: float) -> None:
         for event in events:
-            size = 0
-            match event:
-                case Notification():
-                    self._note_health()
-                    size = len(event.raw)
-                    if not self._inbox.fits(size):
-                        self.counts.overflowed += 1
-                        for mark in session.lost(event.channel, self._now()):
-                            self._put(mark)
-                        continue
-                case Unreadable():
-                    self.counts.unreadable += 1
-                    size = len(event.raw)
-                    if not self._inbox.fits(size):
-                        continue  # counted above; the queue is for what can be used
-                case Tick() | Failed():
-                    if not self._channels:
-                        self._note_health()
-                    if not self._inbox.fits():
-                        continue  # the next tick says the same, later
-                case Connected(simulated):
-                    event = Connected(simulated, f"{self._name}-{self._sessions}")
-                case Reconnect() | Fatal():
-                    self._ended = event
-                    continue
-            self._put(event, size)
+            if type(event) is Notification:  # nearly all are
+                self._note_health(now)
+                if not self._inbox.offer(self.time_ns(), event, len(event.raw)):
+                    self.counts.overflowed += 1
+                    for mark in session.lost(event.channel, now):
+                        self._put(mark)
+            else:
+                self._deliver_rare(event, now)
 
-    def _note_health(self) -> None:
-        self._healthy_until = self._now()
+    def _deliver_rare(self, event: Event, now: float) -> None:
+        match event:
+            case Unreadable():
+                self.counts.unreadable += 1
+                # If it does not fit it is counted only: the queue is for what can be used.
+                self._inbox.offer(self.time_ns(), event, len(event.raw))
+            case Tick() | Failed():
+                if not self._channels:
+                    self._note_health(now)
+                self._inbox.offer(self.time_ns(), event, 0)  # the next tick says the same, later
+            case Connected(simulated):
+                self._put(Connected(simulated, f"{self._name}-{self._sessions}"))
+            case Reconnect() | Fatal():
+                self._ended = event
+            case _:
+                self._put(event)
+
+    def _note_health(self, now: float) -> None:
+        self._healthy_until = now
         if self._healthy_since is None:
-            self._healthy_since = self._healthy_until
+            self._healthy_since = now
 
-    def _put(self, event: Event, size: int = 0) -> None:
-        self._inbox.put(self.time_ns(), event, size)
+    def _put(self, event: Event) -> None:
+        self._inbox.put(self.time_ns(), event)

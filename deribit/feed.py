@@ -31,7 +31,7 @@ from deribit.words import INSTRUMENT_STATE, PLATFORM_STATE, parse_channel
 
 MAX_NOTIFICATION_BYTES: Final = 768 * 1024
 """A larger one would not fit into a Kafka record; the deepest book seen has 46 kB."""
-_OPEN: Final = (Stage.SUBSCRIBING, Stage.ACTIVE)
+_OPEN: Final = (Stage.ACTIVE, Stage.SUBSCRIBING)
 
 
 @dataclass(slots=True)

@@ -29,14 +29,19 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._events)
 
-    def fits(self, size: int = 0) -> bool:
-        """Whether a message of so many bytes may still be put in."""
-        return len(self._events) < self._max_messages and self._bytes + size <= self._max_bytes
-
-    def put(self, received_ns: int, event: Event, size: int = 0) -> None:
-        """Append an event that holds so many bytes."""
+    def offer(self, received_ns: int, event: Event, size: int) -> bool:
+        """Append an event that holds so many bytes, if it fits; answer whether it did."""
+        total_bytes = self._bytes + size
+        if len(self._events) >= self._max_messages or total_bytes > self._max_bytes:
+            return False
         self._events.append((received_ns, event))
-        self._bytes += size
+        self._bytes = total_bytes
+        self._has_events.set()
+        return True
+
+    def put(self, received_ns: int, event: Event) -> None:
+        """Append an event, also if the inbox is full."""
+        self._events.append((received_ns, event))
         self._has_events.set()
 
     def take(self) -> list[Stamped]:

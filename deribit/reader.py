@@ -37,13 +37,15 @@ class Reader(ClientConnection):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._take: Callable[[bytes], None] = self._shake_hands
-        """What is to be done with bytes that are read: first this, then `_split` them until the
-        connection is not open any more; then it is `_leave` to the library."""
+        """What is to be done with bytes that are read: first this; then `_split`, until they break
+        the protocol or the connection is not open any more; then all is the library's."""
         self._on_messages: OnMessages | None = None
         self._messages: list[bytes] = []
         """Whole ones that were not handed on yet."""
         self._fragments: bytearray | None = None
         """The beginning of a message in fragments, while there is one."""
+        self._room_bytes = MAX_MESSAGE_BYTES
+        """How large the next frame may be."""
         self._unread = bytearray()
         """The beginning of a frame that is not whole."""
         self._needed_bytes = 0
@@ -82,11 +84,13 @@ class Reader(ClientConnection):
             return
         if event.opcode is not CONT:
             self._fragments = bytearray()
-        assert self._fragments is not None, "the library lets no fragment begin in the middle"
+        assert self._fragments is not None, "the library lets no message begin in the middle"
         self._fragments += event.data
+        self._room_bytes -= len(event.data)
         if event.fin:
             self._messages.append(bytes(self._fragments))
             self._fragments = None
+            self._room_bytes = MAX_MESSAGE_BYTES
 
     # How it is done
 
@@ -116,15 +120,16 @@ class Reader(ClientConnection):
             start = begin + _HEAD_BYTES
             if length >= _TWO_BYTES:
                 start += 2 if length == _TWO_BYTES else 8
-                is_masked = length >= _MASKED
-                if start > size and not is_masked:
+                if length >= _MASKED:
+                    self._leave(data[begin:])
+                    return
+                if start > size:
                     needed_bytes = start - begin
                     break
                 length = int.from_bytes(data[begin + _HEAD_BYTES : start], "big")
-                if is_masked or length > MAX_MESSAGE_BYTES:
-                    self._take = self._leave
-                    self._leave(data[begin:])
-                    return
+            if length > self._room_bytes:
+                self._leave(data[begin:])
+                return
             end = start + length
             if end > size:
                 needed_bytes = end - begin
@@ -134,7 +139,6 @@ class Reader(ClientConnection):
             else:
                 super().data_received(data[begin:end])
                 if self.state is not State.OPEN:
-                    self._take = self._leave
                     self._leave(data[end:])
                     return
             begin = end
@@ -145,9 +149,10 @@ class Reader(ClientConnection):
             self._needed_bytes = needed_bytes
 
     def _leave(self, data: bytes) -> None:
-        """Let the library judge of these bytes: fail, close, or discard them."""
+        """Let the library judge of these bytes, and of all that follow: fail, close, discard."""
+        self._take = super().data_received
         if data:
-            super().data_received(data)
+            self._take(data)
 
     def _hand_on(self) -> None:
         """Hand on the messages there are; what nobody listens to yet stops the reading."""

@@ -34,7 +34,7 @@ class _Named(msgspec.Struct, gc=False):
     instrument_name: str | None = None
 
 
-class Params(msgspec.Struct):
+class Params(msgspec.Struct, gc=False):
     """The parameters of a notification or a heartbeat."""
 
     channel: str = ""
@@ -74,7 +74,7 @@ class _NamedChannels(msgspec.Struct):
     channels: list[str] = []
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
     """Anything the venue sends."""
 
     id: int | str | None = None

@@ -176,6 +176,66 @@ async def test_an_overflow_is_dropped_marked_and_healed_by_a_snapshot() -> None:
             assert healed.raw == book(BTC, 900)
 
 
+async def test_a_ping_is_answered_while_nobody_consumes_and_the_queue_is_full() -> None:
+    async with ScriptedVenue() as venue:
+        client = client_of(venue.url, queue_max_messages=5)
+        client.want([BTC])
+        async with running(client):
+            await until(client, Subscribed)
+            socket = await venue.connections.get()
+            await socket.send(book(BTC, 1), text=True)
+            for change_id in range(2, 50):
+                await socket.send(book(BTC, change_id, change_id - 1), text=True)
+            await asyncio.wait_for(await socket.ping(), PATIENCE_S)
+            assert client.counts.overflowed == 1
+            assert len(client.take()) == 5 + 1  # and the mark, which always fits
+
+
+async def test_what_was_sent_before_a_close_comes_before_the_end() -> None:
+    async with ScriptedVenue() as venue:
+        client = client_of(venue.url)
+        client.want([BTC])
+        async with running(client):
+            await until(client, Subscribed)
+            socket = await venue.connections.get()
+            sent = [book(BTC, 1), *(book(BTC, n, n - 1) for n in range(2, 500))]
+            for message in sent:
+                await socket.send(message, text=True)
+            await socket.close(4001, "connection_too_slow")
+            events = await until(client, Disconnected)
+        assert [event.raw for event in of(events, Notification)] == sent
+        assert events[-1] == of(events, Disconnected)[0]
+        assert of(events, Disconnected)[0].reason == "connection_too_slow"
+
+
+async def test_a_message_in_fragments_is_one_message() -> None:
+    async with ScriptedVenue() as venue:
+        client = client_of(venue.url)
+        client.want([BTC])
+        async with running(client):
+            await until(client, Subscribed)
+            socket = await venue.connections.get()
+            first, text = book(BTC, 1), book(BTC, 2, 1).decode()
+            await socket.send(first, text=True)
+            await socket.send([text[:10], text[10:11], text[11:]])
+            events = await until(client, Notification, 2)
+        assert [event.raw for event in of(events, Notification)] == [first, text.encode()]
+
+
+async def test_a_bug_of_ours_ends_the_client_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: object, raw: bytes, now: float) -> list[Event]:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("deribit.protocol.Session.received", fail)
+    async with ScriptedVenue() as venue:
+        client = client_of(venue.url)
+        with pytest.raises(ExceptionGroup) as found:
+            await asyncio.wait_for(client.run(), PATIENCE_S)
+        assert found.group_contains(LookupError, match="a bug")
+        (end,) = of([event for _, event in client.take()], Disconnected)
+        assert end.reason == "cancelled"
+
+
 async def test_wrong_credentials_end_the_client(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with ScriptedVenue(failing("auth", 13004)) as venue:
