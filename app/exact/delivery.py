@@ -7,13 +7,10 @@ that, and cannot catch up, because everything else in the loop has its turn betw
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
-TURN_S: Final = 0.002
-"""So long a delivery keeps the loop for itself: no message of a venue, no answer waits longer."""
+from app.turns import Turn
 
 
 class Record(Protocol):
@@ -61,14 +58,13 @@ class Delivery:
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         """Iterate over the records; others have a turn in between, so that the loop is not held."""
-        began = time.monotonic()
+        turn = Turn()
         try:
             for record in self.records:
                 if not self._may_go_on():
                     return
                 yield record
-                if time.monotonic() - began >= TURN_S:
-                    await asyncio.sleep(0)
-                    began = time.monotonic()
+                if turn.is_over:
+                    await turn.pause()
         finally:
             self._on_done(self)

@@ -23,8 +23,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from faust.types import TP
 
-from app.exact.delivery import TURN_S
 from app.exact.keeper import StateKeeper
+from app.turns import Turn
 
 log = logging.getLogger("steelyard.loopback")
 
@@ -162,9 +162,9 @@ class Loopback:
         while not app.should_stop:
             await self._wanted.wait()
             self._wanted.clear()
-            began = time.monotonic()
+            turn = Turn()
             for number in list(self._waiting):
-                began = await self._apply(number, began)
+                await self._apply(number, turn)
 
     async def watch(self) -> None:
         """Have fetched what has been quiet, again and again: others may have written there."""
@@ -176,29 +176,27 @@ class Loopback:
                 if now - self._waiting[tp.partition].heard_at >= QUIET_S:
                     self._fetch(tp, "it is quiet")
 
-    async def _apply(self, number: int, began: float) -> float:
-        """Apply what follows the position of a partition; return when this turn began."""
+    async def _apply(self, number: int, turn: Turn) -> None:
+        """Apply what follows the position of a partition."""
         keeper = self.keeper
         partition, waiting = keeper.partitions.get(number), self._waiting.get(number)
         if partition is None or waiting is None:
-            return began
+            return
         records = waiting.records
         while records and records[0].offset <= partition.position and self._may_apply():
             record = records.popleft()
             waiting.size -= len(record.value or b"")
             self.applied += await keeper.take(record)
-            if time.monotonic() - began >= TURN_S:
-                await asyncio.sleep(0)
-                began = time.monotonic()
+            if turn.is_over:
+                await turn.pause()
         if not self._may_apply() or self._waiting.get(number) is not waiting:
-            return began  # a rebalance came meanwhile
+            return  # a rebalance came meanwhile
         tp = keeper.input_tp(number)
         if partition.position != waiting.end:
             self._fetch(tp, f"of what follows {partition.position} the first is not ours")
         elif tp not in self.unfetched and time.monotonic() - waiting.fetched_at >= QUIET_S:
             self.unfetched.add(tp)
             keeper.app.consumer.on_buffer_full(tp)
-        return began
 
     def _may_apply(self) -> bool:
         return bool(self.keeper.app.consumer.flow_active)

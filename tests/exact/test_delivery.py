@@ -7,7 +7,6 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from app.exact import delivery
 from app.exact.delivery import Delivery
 
 
@@ -54,7 +53,7 @@ async def test_a_long_delivery_leaves_others_their_turn() -> None:
     await asyncio.sleep(0)
     turns = 0
     async for _ in Delivery(records(3), lambda: True, lambda _: None):
-        until = time.monotonic() + delivery.TURN_S
+        until = time.monotonic() + turns.TURN_S
         while time.monotonic() < until:
             pass
     task.cancel()
