@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from app.exact.delivery import Delivery
+from app.turns import TURN_S
 
 
 def records(count: int) -> list[Any]:
@@ -53,7 +54,7 @@ async def test_a_long_delivery_leaves_others_their_turn() -> None:
     await asyncio.sleep(0)
     turns = 0
     async for _ in Delivery(records(3), lambda: True, lambda _: None):
-        until = time.monotonic() + turns.TURN_S
+        until = time.monotonic() + TURN_S
         while time.monotonic() < until:
             pass
     task.cancel()
