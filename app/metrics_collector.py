@@ -40,8 +40,9 @@ class WorkerCollector(Collector):
         self.app = app
         self.hub = hub
         self._events: Counter[str] = Counter()
-        self._known: dict[str, tuple[int, dict[str, int]]] = {}
-        """By owned instrument: which object its state is, and its counts when last seen."""
+        self._known: dict[str, tuple[int, tuple[int | None, ...]]] = {}
+        """By owned instrument: which object its state is, and its counts when last seen, in the
+        order of `BOOK_EVENTS`; None is 0."""
 
     def describe(self) -> list[Metric]:
         """Return nothing: the registry must not read a worker that is still being built."""
@@ -72,19 +73,15 @@ class WorkerCollector(Collector):
         The counts are part of the state and move with it to another worker, where they must not
         count again; so only differences to what was seen here are added.
         """
-        known: dict[str, tuple[int, dict[str, int]]] = {}
+        known: dict[str, tuple[int, tuple[int | None, ...]]] = {}
         for partition in self.app.shared.books.partitions.values():
             for state in partition.states.values():
-                last = self._known.get(state.name)
-                if last is None or last[0] != id(state):
-                    known[state.name] = id(state), dict(state.counts)
-                elif dict.__eq__(state.counts, last[1]):  # a Counter compares four times slower
-                    known[state.name] = last
-                else:
-                    now = dict(state.counts)
-                    for name in BOOK_EVENTS:
-                        self._events[name] += max(0, now.get(name, 0) - last[1].get(name, 0))
-                    known[state.name] = id(state), now
+                now = tuple(map(state.counts.get, BOOK_EVENTS))  # a Counter's own zeros cost more
+                known[state.name] = id(state), now
+                identity, before = self._known.get(state.name, (0, now))
+                if identity == id(state) and now != before:
+                    for name, count, counted in zip(BOOK_EVENTS, now, before, strict=True):
+                        self._events[name] += max(0, (count or 0) - (counted or 0))
         self._known = known
         self.app.shared.metrics.keep(known)
 
