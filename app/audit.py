@@ -137,8 +137,14 @@ class Audit:
 
 
 def _agree(stated: Top, top: Top) -> bool:
-    bid, ask = stated
-    return (bid is None or bid == top[0]) and (ask is None or ask == top[1])
+    # Without a type: compiled, levels that are only compared would be taken apart first.
+    stated_bid: Any = stated[0]
+    stated_ask: Any = stated[1]
+    bid: Any = top[0]
+    ask: Any = top[1]
+    if stated_bid is not None and stated_bid != bid:
+        return False
+    return stated_ask is None or bool(stated_ask == ask)
 
 
 def _top_of(record: list[Any]) -> Top:

@@ -55,10 +55,12 @@ Message = tuple[str, Change | list[Trade] | Statement | Ignored]
 class Channel:
     """What the name of a channel says."""
 
-    __slots__ = ("instrument", "is_book", "is_trades", "name", "other")
+    __slots__ = ("head", "instrument", "is_book", "is_trades", "name", "other")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.head = _USUAL_HEAD + name.encode() + b'"'
+        """What its notifications usually begin with."""
         self.instrument = instrument_of(name)
         self.is_book = is_incremental_book(name)
         self.is_trades = name.startswith("trades.")
@@ -66,6 +68,8 @@ class Channel:
 
 
 _channels: dict[bytes, Channel] = {}
+_books: dict[str, Channel] = {}
+"""Of each instrument, the channel that its book was last seen on: most messages are of that one."""
 _PARAMS: Final = b'"params":{"channel":"'
 _USUAL_HEAD: Final = b'{"jsonrpc":"2.0","method":"subscription",' + _PARAMS
 """What all notifications began with so far; comparing costs a fifth of searching."""
@@ -77,7 +81,9 @@ def decode(raw: bytes, instrument: str | None = None) -> Message | None:
     `instrument`: the one that the message must be about. Raises Unreadable with the reason.
     """
     try:
-        channel = _channel(raw)
+        channel = None if instrument is None else _books.get(instrument)
+        if channel is None or not raw.startswith(channel.head):
+            channel = _channel(raw)
         if channel is None:
             return None
         if channel.is_book:
@@ -119,7 +125,10 @@ def _remembered(encoded: bytes) -> Channel:
         if len(encoded) <= CHANNEL_MAX_CHARACTERS:
             if len(_channels) >= CHANNELS_REMEMBERED:
                 _channels.clear()
+                _books.clear()
             _channels[encoded] = channel
+    if channel.is_book and channel.instrument and len(encoded) <= CHANNEL_MAX_CHARACTERS:
+        _books[channel.instrument] = channel
     return channel
 
 

@@ -7,6 +7,7 @@ shown as the venue's own view and never measured, because a lost one cannot be n
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -28,12 +29,19 @@ PLATFORM_STATE: Final = "platform_state"
 INSTRUMENT_STATE_PREFIX: Final = "instrument.state."
 
 
-class Quote(NamedTuple):
+@dataclass(init=False, slots=True)
+class Quote:
     """Best bid and best ask as the venue states them; None where it stated none."""
 
     timestamp_ms: int
     bid: Level | None
     ask: Level | None
+
+    # Written out, as that of a change: compiled, it is made in a fifth of the time.
+    def __init__(self, timestamp_ms: int, bid: Level | None, ask: Level | None) -> None:
+        self.timestamp_ms = timestamp_ms
+        self.bid = bid
+        self.ask = ask
 
 
 class Figures(NamedTuple):

@@ -114,10 +114,13 @@ class Front:
             old_sizes[level] = new_size
             level += 1
         if is_new:
-            sums = self.sums
-            sums[0] += best
-            sums[1] += few
-            sums[2] += front
+            sums = self.sums  # not `+=`, which makes an object of what is added
+            if best:
+                sums[0] = sums[0] + best
+            if few:
+                sums[1] = sums[1] + few
+            if front:
+                sums[2] = sums[2] + front
         return is_new
 
     def _add_flow(
@@ -136,9 +139,9 @@ class Front:
             untyped: Any = change  # the product is long: Python itself multiplies it faster
             flow[level] -= untyped * key
         elif self._direction > 0:
-            flow[level] -= change
+            flow[level] = flow[level] - change
         else:
-            flow[level] += change
+            flow[level] = flow[level] + change
 
     def _revalue(self, level: int, key: Any, size: Any) -> None:
         """Let the worth of a level be another; numbers are too long to have a type."""

@@ -112,6 +112,21 @@ def test_a_snapshot_says_so_or_names_no_predecessor(shape, previous):
     assert decode(wire(BOOK, data))[1].previous_id == previous
 
 
+def test_a_book_is_known_by_its_usual_channel_and_by_any_other():
+    """The channel of the last message is tried first; it must never answer for another."""
+    longer = f"book.{NAME}.100ms2"
+    for channel in (BOOK, BOOK, f"book.{NAME}.raw", BOOK, longer, f"book.{NAME}.raw"):
+        found = decode(wire(channel, CHANGE), NAME)
+        assert found is not None
+        assert found[0] == channel
+        assert isinstance(found[1], Change)
+    with pytest.raises(Unreadable, match="ETH-PERPETUAL"):
+        decode(wire(BOOK, CHANGE | {"instrument_name": "ETH-PERPETUAL"}), NAME)
+    with pytest.raises(Unreadable, match=NAME):
+        decode(wire(BOOK, CHANGE), "ETH-PERPETUAL")
+    assert decode(wire(BOOK, CHANGE), NAME) == decode(wire(BOOK, CHANGE))
+
+
 @pytest.mark.parametrize("text", ["83900", "83900.0", "8.39e4", "8.39E4", "8.39e+4", "839e2"])
 def test_every_spelling_of_a_number_is_the_same_level(text):
     raw = wire(BOOK, SNAPSHOT | {"bids": [["new", 1.5, 2.5]], "asks": []})

@@ -76,6 +76,23 @@ def test_a_quotient_by_nothing_is_an_error():
             quotient(numerator, 0)
 
 
+@pytest.mark.parametrize("shift", [1, 9, 10])
+@pytest.mark.parametrize("numerator", [2**52 - 1, 2**52 + 1, 2**53 - 1, 2**53 + 1])
+def test_a_quotient_of_multiples_of_a_power_of_two(numerator: int, shift: int):
+    """Some are doubles above 2⁵³, some are next to one."""
+    for divisor in (10**16, 10**15, 3 * 2**54, 3 * 2**54 + 1):
+        exact = float(Fraction(numerator << shift, divisor))
+        assert quotient(numerator << shift, divisor) == exact
+        assert quotient(-numerator << shift, divisor) == -exact
+
+
+@pytest.mark.parametrize("count", [0, 1, 2**10 - 1, 2**10, 2**10 + 1, 2**27])
+@pytest.mark.parametrize("value", [2**30, 2**52 - 1, 2**52, 2**52 + 1, 2**62, 2**63])
+def test_a_product_at_the_edges_of_a_word(value: int, count: int):
+    assert times(value, count) == value * count
+    assert times(-value, count) == -value * count
+
+
 @profile
 @given(numbers, st.integers(0, 2**40))
 def test_a_product_in_two_parts_is_the_product(value: int, count: int):
