@@ -78,11 +78,12 @@ def replay(
     With `percent` each of them has so much of a core; raises NoGroups if that can't be arranged.
 
     The log is written when the workers have shared out its partitions, as fast as the broker takes
-    it: a worker that joined later would have them shared out again, in the midst of it. The time is
-    from the first windows that can be read to the last, as with the peers. Checkpoints and commits
-    go on meanwhile. The commit that includes everything is told apart: it waits for the states that
-    are due last, by their age (decision 0006), with nothing left to compute; of workers that are
-    held it is not waited for. Starting a worker is no part of it: see restart.py.
+    it: a worker that joined later would have them shared out again, in the midst of it. From then
+    on workers are held. The time is from the first windows that can be read to the last, as with
+    the peers. Checkpoints and commits go on meanwhile. The commit that includes everything is told
+    apart: it waits for the states that are due last, by their age (decision 0006), with nothing
+    left to compute; of workers that are held it is not waited for. Starting a worker is no part of
+    it: see restart.py.
     """
     before = load()
     configured = broker.installation()
@@ -93,8 +94,6 @@ def replay(
         ]
         pipeline = stack.enter_context(Pipeline(configured, ingest="false", **settings))
         started = [pipeline.start_worker(number + 1) for number in range(workers)]
-        for group, worker in zip(groups, started, strict=bool(groups)):
-            group.add(worker.pid)
 
         def alive() -> None:
             for worker in started:
@@ -122,6 +121,8 @@ def replay(
             return written, output, end
 
         started[0].wait_until("sharing partitions", lambda: have_shared(started), SHARED_S)
+        for group, worker in zip(groups, started, strict=bool(groups)):
+            group.add(worker.pid)
         written, output, end = asyncio.run(measure())
         cpu = [round(cpu_s(worker.pid), 2) for worker in started]
         memory = [resident_mb(worker.pid) for worker in started]

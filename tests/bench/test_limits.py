@@ -20,7 +20,8 @@ PERCENT = 10.0
 STARTS_A_CHILD = """
 import subprocess, sys
 sys.stdin.readline()
-subprocess.run([sys.executable, "-c", "while True: pass"])
+busy = "import time, sys\\nwhile time.monotonic() < float(sys.argv[1]): pass"
+subprocess.run([sys.executable, "-c", busy, sys.argv[1]])
 """
 MIXED = """\
 sysfs /sys sysfs rw 0 0
@@ -117,13 +118,13 @@ def group() -> Iterator[Group]:
 
 
 def test_a_process_and_its_children_are_held(group: Group) -> None:
-    command = [sys.executable, "-c", STARTS_A_CHILD]
+    deadline = time.monotonic() + PATIENCE_S
+    command = [sys.executable, "-c", STARTS_A_CHILD, str(deadline)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
         group.add(process.pid)
         assert process.stdin is not None
         process.stdin.write(b"begin\n")
         process.stdin.flush()
-        deadline = time.monotonic() + PATIENCE_S
         try:
             while len(held(group)) < 2 or not group.waits():
                 assert time.monotonic() < deadline, "nothing was held"
