@@ -167,6 +167,15 @@ class WorkerCollector(Collector):
                 behind += max(0, (end or 0) - partition.position)
             lag.add_metric([keeper.topic.removeprefix(prefix)], behind)
         yield lag
+        looped = CounterMetricFamily(
+            "steelyard_looped_back_records",
+            "Records of a topic that this worker wrote, and applied without a fetch.",
+            labels=["topic"],
+        )
+        for keeper in self.app.keepers:
+            if keeper.loopback is not None:
+                looped.add_metric([keeper.topic.removeprefix(prefix)], keeper.loopback.applied)
+        yield looped
 
     def _end(self, tp: TP) -> int | None:
         """Return the end of a partition as of the last fetch; None if nothing was fetched yet."""

@@ -49,6 +49,7 @@ class Worker:
             partitions={4: partition},
             topic="x-feed",
             input_tp=lambda number: ("x-feed", number),
+            loopback=SimpleNamespace(applied=5),
         )
         connection = SimpleNamespace(session="s")
         ingest = SimpleNamespace(
@@ -112,6 +113,7 @@ def test_the_collector_reads_the_worker() -> None:
     assert found["steelyard_feed_age_seconds"][()] == 1.5
     assert found["steelyard_instruments"][("live",)] == 2
     assert found["steelyard_lag_records"][("feed",)] == 10
+    assert found["steelyard_looped_back_records_total"][("feed",)] == 5
     assert (found["steelyard_ready"][()], found["steelyard_degraded"][()]) == (1, 1)
 
 
