@@ -17,7 +17,7 @@ from typing import Any, Final
 from bench.agreement import Truth, compare, truth
 from bench.feeds import COPIES, INSTRUMENTS, Log, generated, instrument_names, recording
 from bench.limits import NoGroups, limited
-from bench.machine import cpu_s, load, resident_mb
+from bench.machine import Usage, cpu_s, load, resident_mb
 from bench.pipeline import (
     PARTITIONS,
     Broker,
@@ -100,16 +100,19 @@ def replay(
                 if not worker.running:
                     raise ProcessEnded(f"{worker.name} ended\n{worker.tail()}")
 
-        async def measure() -> tuple[dict[str, int], Output, float | None]:
+        async def follow_all(reader: Reader) -> tuple[Output, dict[str, float]]:
+            usage = Usage({worker.name: worker.pid for worker in started})
+            wanted = len(expected)
+            output = await follow(reader, wanted, is_counted, timeout_s=TIMEOUT_S, alive=alive)
+            return output, usage.percent()
+
+        async def measure() -> tuple[dict[str, int], Output, dict[str, float], float | None]:
             async with Reader(configured.kafka, pipeline.topic("windows")) as reader:
                 written = await write_frames(configured, log)
-                following = follow(
-                    reader, len(expected), is_counted, timeout_s=TIMEOUT_S, alive=alive
-                )
                 if percent is not None:
-                    return written, await following, None
-                output, end = await asyncio.gather(
-                    following,
+                    return written, *await follow_all(reader), None
+                (output, used), end = await asyncio.gather(
+                    follow_all(reader),
                     committed(
                         configured.kafka,
                         configured.app_id,
@@ -118,12 +121,12 @@ def replay(
                         alive=alive,
                     ),
                 )
-            return written, output, end
+            return written, output, used, end
 
         started[0].wait_until("sharing partitions", lambda: have_shared(started), SHARED_S)
         for group, worker in zip(groups, started, strict=bool(groups)):
             group.add(worker.pid)
-        written, output, end = asyncio.run(measure())
+        written, output, used, end = asyncio.run(measure())
         cpu = [round(cpu_s(worker.pid), 2) for worker in started]
         memory = [resident_mb(worker.pid) for worker in started]
         sizes = changelog_sizes(broker, pipeline)
@@ -150,6 +153,7 @@ def replay(
         "levels_per_s": round(log.levels * share / seconds),
         "windows": len(output.records),
         "cpu_s": sum(cpu),
+        "cpu_percent": used,
         "cpu_us_per_change": round(1e6 * sum(cpu) / log.changes, 1),
         "resident_mb": memory,
         "feed_value_bytes": written["bytes"],
