@@ -224,6 +224,8 @@ class Client:
             await socket.close()
 
     def _received(self, messages: list[bytes], session: Session) -> None:
+        if session is not self._session:
+            return  # its end has been told: it was cancelled while it was being closed
         counts, now = self.counts, self._now()
         for raw in messages:
             counts.messages += 1

@@ -26,8 +26,8 @@ OnMessages = Callable[[list[bytes]], None]
 _TEXT: Final = 0x81
 """The first byte of a frame that is a whole text."""
 _MASKED: Final = 0x80
-_TWO_BYTES, _EIGHT_BYTES = 126, 127
-"""What says, in place of the length, that it follows in so many bytes."""
+_TWO_BYTES: Final = 126
+"""What says, in place of the length, that it follows in two bytes; 127: in eight."""
 _HEAD_BYTES: Final = 2
 
 

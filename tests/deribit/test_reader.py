@@ -160,6 +160,7 @@ def usual(rng: random.Random) -> Iterator[bytes]:
 WRONG = {
     "masked": bytes((0x81, 0x85)) + b"maskhello",
     "masked, long": bytes((0x81, 0xFE, 0x01, 0x00)) + bytes(260),
+    "masked, as if it were short": bytes((0x81, 0xFF)) + (5).to_bytes(8, "big") + b"maskhello",
     "reserved bit": bytes((0xC1, 0x02)) + b"{}",
     "no such opcode": bytes((0x83, 0x01)) + b"x",
     "a fragment of nothing": told(CONT, b"x"),
@@ -223,6 +224,16 @@ async def test_a_message_in_many_reads_is_handed_on_with_the_last_one() -> None:
         assert not heard
         reader.data_received(frame[begin : begin + 1_000])
     assert heard == [[message, b"next"]]
+
+
+async def test_the_limit_is_of_each_message_not_of_all() -> None:
+    reader, _, heard = opened()
+    third = bytes(MAX_MESSAGE_BYTES // 3)
+    for _ in range(2):
+        reader.data_received(told(TEXT, third, fin=False) + told(CONT, third))
+    reader.data_received(told(TEXT, bytes(MAX_MESSAGE_BYTES)))
+    sizes = [len(message) for read in heard for message in read]
+    assert sizes == [2 * len(third), 2 * len(third), MAX_MESSAGE_BYTES]
 
 
 async def test_what_comes_before_anybody_listens_is_kept_and_no_more_is_read() -> None:
