@@ -45,6 +45,12 @@ CLIENT_GROUP: Final = "steelyard"
 METADATA_TIMEOUT_MS: Final = 5_000
 LOG_LINES_SHOWN: Final = 12
 LOG_LINES_READ: Final = 400
+RUNTIME_OPTIONS: Final = (
+    # One broker for a few clients beside all else: see docs/decisions/0010-a-machine-for-all.md.
+    "-XX:TieredStopAtLevel=1",  # optimising longer took more of a core than the broker itself
+    "-XX:+UseSerialGC",  # no threads beside
+    "-XX:+ExitOnOutOfMemoryError",
+)
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
 
 
@@ -151,9 +157,7 @@ class EmbeddedBroker:
             str(self.java),
             f"-Xmx{self.heap_mb}m",
             "-Xms128m",
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
-            "-XX:+ExitOnOutOfMemoryError",
+            *RUNTIME_OPTIONS,
             "--sun-misc-unsafe-memory-access=allow",  # Kafka's own; else a warning at each start
             f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}",
             f"-Dsteelyard.log.dir={storage.log_file.parent.resolve()}",

@@ -186,8 +186,9 @@ def server_properties(logs: Path, port: int, controller_port: int) -> str:
         # After a kill the new process waits for the old one's session to end; 9 s by default.
         "broker.session.timeout.ms": 5_000,
         "broker.heartbeat.interval.ms": 1_000,
-        "num.network.threads": 2,
-        "num.io.threads": 4,
+        # Threads that wake each other take half as much again, see docs/decisions/0010.
+        "num.network.threads": 1,
+        "num.io.threads": 2,
         "background.threads": 2,
         # The cleaner's map is allocated at start: its default of 128 MB is a quarter of the heap.
         "log.cleaner.dedupe.buffer.size": 32 * 1024**2,
