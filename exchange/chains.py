@@ -106,7 +106,7 @@ def _changes(instrument: Instrument, side: Side, pending: Pending) -> str:
 
 def _differs(side: Side, pending: Pending) -> bool:
     sizes = side.sizes
-    for price, told in pending.items():  # noqa: SIM110 - a generator costs more than these few levels
+    for price, told in pending.items():  # noqa: SIM110 - a generator costs more than the loop
         if sizes.get(price, 0) != told:
             return True
     return False

@@ -48,7 +48,8 @@ LOG_LINES_READ: Final = 400
 RUNTIME_OPTIONS: Final = (
     # One broker for a few clients beside all else: see docs/decisions/0010-a-machine-for-all.md.
     "-XX:TieredStopAtLevel=1",  # optimising longer took more of a core than the broker itself
-    "-XX:+UseSerialGC",  # no threads beside
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
     "-XX:+ExitOnOutOfMemoryError",
 )
 _LOG4J: Final = Path(__file__).with_name("log4j2.properties")
