@@ -108,7 +108,7 @@ def test_a_book_that_is_given_up_in_vain_is_left_alone_for_longer() -> None:
 def test_a_side_that_is_stated_as_empty_says_nothing(stated: Quote) -> None:
     audit = audit_of(100)
     for at_ms in range(0, 60 * SECOND, SECOND):
-        assert not audit.quote(stated._replace(timestamp_ms=at_ms))
+        assert not audit.quote(Quote(at_ms, stated.bid, stated.ask))
     assert audit.unmatched == 0
     assert audit.agreed == (60 if stated.bid or stated.ask else 0)
 
