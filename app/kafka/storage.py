@@ -186,7 +186,7 @@ def server_properties(logs: Path, port: int, controller_port: int) -> str:
         # After a kill the new process waits for the old one's session to end; 9 s by default.
         "broker.session.timeout.ms": 5_000,
         "broker.heartbeat.interval.ms": 1_000,
-        # Threads that wake each other take half as much again, see docs/decisions/0010-a-machine-for-all.md.
+        # Threads that wake each other take half as much again: decision 10.
         "num.network.threads": 1,
         "num.io.threads": 2,
         "background.threads": 2,
