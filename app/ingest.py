@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -18,6 +19,7 @@ from mode import Service
 
 from app.connection import Connection, IngestCounts, VenueRefused
 from app.framer import Framer, Outbox
+from app.pace import Pace
 from app.publisher import Publish, Publisher, PublishRefused
 from app.spread import Spread
 from app.wanted import FINEST_PUBLIC_INTERVAL, Wanted
@@ -36,12 +38,6 @@ __all__ = ["Ingest", "IngestCounts", "VenueRefused"]
 MAX_CHANNELS_PER_CONNECTION: Final = 500
 """131 instruments on three channels are 393: about 500 messages/s at the measured peak."""
 STOP_TIMEOUT_S: Final = 3.0
-MOST_LINGER_S: Final = 0.1
-"""For a worker that falls behind: five messages a frame at 2,000/s of 40 instruments."""
-LINGER_OF_DELAY: Final = 0.5
-USUAL_DELAY_MS: Final = 200
-"""A worker that takes less keeps up. To collect for longer then only made its frames later: a third
-of their way at 1,000 notifications/s was that."""
 MAX_ANNOUNCEMENTS: Final = 256
 """What the venue says of all instruments, kept for those that are followed later; the venue has
 some dozens of price indices, and only what changes is an announcement."""
@@ -100,7 +96,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         know: also those of a life before this one, with other settings or another venue's list."""
         self._is_started = False
         self._publisher = Publisher(self.outbox, publish, publish_refused, self.counts)
-        self._linger_s = linger_ms / 1000
+        self._pace = Pace(linger_ms / 1_000)
         self._connect(0, client)
 
     @classmethod
@@ -243,8 +239,9 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         client = connection.client
         while batch := await client.receive():
             connection.handle(batch)
-            if self._linger_s:
-                await asyncio.sleep(linger_for(self._linger_s, self.delay_ms()))
+            received = self.client.counts.messages
+            if linger_s := self._pace.linger_s(received, time.monotonic(), self.delay_ms()):
+                await asyncio.sleep(linger_s)
                 connection.handle(client.take())
             await self._publisher.flush()
 
@@ -332,12 +329,3 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         if self._is_started:
             self._start(connection)
         return connection
-
-
-def linger_for(least_s: float, delay_ms: float) -> float:
-    """Return how long messages are collected for a frame, given what the way of a frame takes.
-
-    A frame of one message costs its worker several times what a further message in it does. So the
-    longer it takes, the more are collected: what would fall ever further behind catches up.
-    """
-    return max(least_s, min(MOST_LINGER_S, LINGER_OF_DELAY * (delay_ms - USUAL_DELAY_MS) / 1_000))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -74,7 +75,7 @@ class _Waiting:
     """The offset after the last record that was acknowledged."""
     heard_at: float = 0.0
     """When that was, in monotonic seconds."""
-    fetched_at: float = 0.0
+    fetched_at: float = -math.inf
     """When it was found last that the partition must be fetched."""
 
 

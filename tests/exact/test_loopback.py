@@ -15,6 +15,8 @@ from tests.exact.test_consumer import commits, stored
 
 pytestmark = pytest.mark.timeout(120)
 
+LONG_S = 60.0
+
 
 @pytest.fixture
 async def topics(installation: Settings) -> Settings:
@@ -40,14 +42,32 @@ def lag(worker: Exact) -> int:
     )
 
 
-async def test_what_is_our_own_is_applied_without_a_fetch(topics: Settings) -> None:
+async def all_own(worker: Exact, settings: Settings) -> set[TP]:
+    """Append 20 records, until nothing is fetched any more; return the partitions.
+
+    The first may come by the fetch that is under way. It waits for a second at most.
+    """
+    partitions = await owned(worker, settings)
+    await worker.append(0, 20)
+    await until("processed", lambda: len(worker.processed) == 20)
+    await until("unfetched", lambda: worker.loopback.unfetched == partitions)
+    rounds = worker.app.consumer.rounds
+    await until("no fetch from before", lambda: worker.app.consumer.rounds > rounds + 1)
+    return partitions
+
+
+async def test_what_is_our_own_is_applied_without_a_fetch(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.exact.loopback.QUIET_S", LONG_S)
     worker = Exact(topics, checkpoint_ms=300)
     async with running(worker):
-        partitions = await owned(worker, topics)
-        for first in range(0, 400, 20):
+        partitions = await all_own(worker, topics)
+        before = worker.loopback.applied
+        for first in range(20, 400, 20):
             await worker.append(first, 20)
         await until("processed", lambda: len(worker.processed) == 400)
-        assert worker.loopback.applied == 400
+        assert worker.loopback.applied == before + 380
         assert worker.loopback.unfetched == partitions
         assert worker.app.consumer._buffered_partitions >= partitions
         assert worker.app.consumer._undone.get(worker.keeper.topic, set()) == set()
@@ -71,18 +91,19 @@ async def test_what_is_acknowledged_and_not_applied_is_lag(topics: Settings) -> 
         assert lag(worker) == 0
 
 
-async def test_what_others_write_in_between_is_fetched_in_its_place(topics: Settings) -> None:
+async def test_what_others_write_in_between_is_fetched_in_its_place(
+    topics: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after a take-over, while the worker before this one does not know of it yet."""
+    monkeypatch.setattr("app.exact.loopback.QUIET_S", LONG_S)  # only the gap can tell
     worker = Exact(topics, checkpoint_ms=300)
     async with running(worker):
-        partitions = await owned(worker, topics)
-        await worker.append(0, 20)
-        await until("unfetched", lambda: worker.loopback.unfetched == partitions)
+        await all_own(worker, topics)
+        before = worker.loopback.applied
         await produce(topics, 20, 20)
-        assert len(worker.processed) == 20
         await worker.append(40, 20)
         await until("processed", lambda: len(worker.processed) == 60)
-        assert 20 <= worker.loopback.applied <= 40
+        assert worker.loopback.applied <= before + 20
         for first in range(60, 140, 20):
             await asyncio.gather(worker.append(first, 10), produce(topics, first + 10, 10))
         await until("all", lambda: len(worker.processed) == 140)
@@ -100,12 +121,11 @@ async def test_what_others_write_in_between_is_fetched_in_its_place(topics: Sett
 async def test_what_others_write_into_the_quiet_is_found(topics: Settings) -> None:
     worker = Exact(topics, checkpoint_ms=300)
     async with running(worker):
-        partitions = await owned(worker, topics)
-        await worker.append(0, 20)
-        await until("unfetched", lambda: worker.loopback.unfetched == partitions)
+        await all_own(worker, topics)
+        before = worker.loopback.applied
         await produce(topics, 20, 20)
         await until("found", lambda: len(worker.processed) == 40)
-        assert worker.loopback.applied == 20
+        assert worker.loopback.applied == before
         assert not worker.app.consumer._buffered_partitions
     assert await stored(topics) == expected(40)
 

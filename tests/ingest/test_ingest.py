@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.ingest import MOST_LINGER_S, VenueRefused, linger_for
+from app.ingest import VenueRefused
 from deribit.auth import Credentials
 from exchange import Config, Exchange
 from models.frame import Connected, Disconnected, GapFound, Notification, Tick
@@ -394,14 +394,6 @@ async def test_what_was_followed_before_and_is_not_wanted_any_more_is_given_up_o
             assert [type(item) for item in items] == [Connected, Disconnected]
             assert items[-1].reason == reason
     check_sequences(feed)
-
-
-def test_the_linger_grows_with_the_delay_up_to_a_limit() -> None:
-    assert linger_for(0.004, 0) == 0.004
-    assert linger_for(0.004, 200) == 0.004
-    assert linger_for(0.004, 260) == pytest.approx(0.03)
-    assert linger_for(0.004, 60_000) == MOST_LINGER_S
-    assert linger_for(0.25, 60_000) == 0.25, "what was set is not undercut"
 
 
 @pytest.mark.parametrize(("delay_ms", "is_collected"), [(0.0, False), (5_000.0, True)])
