@@ -190,9 +190,12 @@ class Reader:
 
     async def to_end(self) -> None:
         """Stand at the present end of the topics."""
-        await self._consumer.seek_to_end(*self._partitions)
         for partition in self._partitions:
-            await self._consumer.position(partition)  # else it is found at the first poll
+            # Until it is known, the client is about to go to the beginning, and may do so later.
+            await self._consumer.position(partition)
+        ends = await self._consumer.end_offsets(self._partitions)
+        for partition, end in ends.items():
+            self._consumer.seek(partition, end)
 
     async def up_to(self, ends: Mapping[TopicPartition, int]) -> list[bytes]:
         """Read on to these offsets; return the values that lie before them."""
