@@ -37,7 +37,8 @@ def register(app: Steelyard) -> None:
     refused, control = (app.topic_name(name) for name in ("refused", "control"))
     closed = app.shared.closed_windows
     windows = Batches(keeper, app.topic_name("windows"))
-    app.task(windows.run)
+    for task in (windows.run, app.shared.feed.run, app.shared.feed.watch):
+        app.task(task)
 
     @app.agent(app.input_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
     async def books(stream: Any) -> None:

@@ -77,9 +77,6 @@ class WorkerState:
         app.keepers += [self.books, self.history]
         self.feed = Loopback(self.books, SNAPPY)
         self.closed_windows = Loopback(self.history, ZSTD)
-        for loopback in self.feed, self.closed_windows:
-            app.task(loopback.run)
-            app.task(loopback.watch)
         self.metrics = Metrics()
         for keeper in app.keepers:
             keeper.on_written = self.metrics.checkpoint
