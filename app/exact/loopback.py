@@ -206,6 +206,6 @@ class Loopback:
         """Fetch a partition again, from its position on; the consumer does it between fetches."""
         partition, waiting = self.keeper.partitions.get(tp.partition), self._waiting[tp.partition]
         if tp in self.unfetched and partition is not None and not partition.is_reread:
-            log.info("%s-%d is fetched again: %s", tp.topic, tp.partition, why)
+            log.debug("%s-%d is fetched again: %s", tp.topic, tp.partition, why)
             partition.is_reread = True
             waiting.fetched_at = time.monotonic()
