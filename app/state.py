@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from app.books_codec import BooksCodec
 from app.exact.keeper import StateKeeper
 from app.exact.loopback import Loopback
-from app.exact.transport import SNAPPY, ZSTD
+from app.exact.producer import SNAPPY, ZSTD
 from app.frames import REPLAYED
 from app.heard import Heard
 from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept

@@ -13,7 +13,19 @@ from typing import Protocol
 from app.turns import Turn
 
 
-class Record(Protocol):
+class Keyed(Protocol):
+    """What somebody appends, or reads."""
+
+    @property
+    def key(self) -> bytes | None:
+        """Return the key."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Return the value."""
+
+
+class Record(Keyed, Protocol):
     """One record of Kafka, as the client gives it."""
 
     @property
@@ -27,14 +39,6 @@ class Record(Protocol):
     @property
     def offset(self) -> int:
         """Return the place in the partition."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Return the key."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Return the value."""
 
 
 class Delivery:

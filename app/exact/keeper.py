@@ -7,20 +7,18 @@ committed to Kafka is this position, and only after the states that include it a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from faust.types import TP, AppT
 
+from app.exact.checkpoints import Checkpoints
 from app.exact.delivery import Record
-from app.exact.partition import Partition, Unwritten
+from app.exact.partition import Partition
 from app.exact.record import BadRecord, position_of
 from app.exact.store import StateStore, StateTable
-from app.turns import Turn
 
 if TYPE_CHECKING:
     from app.exact.loopback import Loopback
@@ -31,16 +29,6 @@ S = TypeVar("S")
 
 REREAD_INTERVAL_S: Final = 1.0
 """At most so often is the same position of a partition read again."""
-MAX_RESENT_RECORDS: Final = 200
-"""Of states not in memory, so many are written again at a checkpoint after a foreign write."""
-INPUT_PER_RECORD: Final = 8
-"""A state is written when its input since is this many times its record, if not before: see
-docs/decisions/0006-checkpoints.md."""
-NO_STATE: Final[bytes] = b""
-"""Key of a record without a value, the first of a changelog that has nothing to say yet. Kafka
-could not tell it from one that was deleted, and all of the input was computed again each time."""
-MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
-"""A larger state is not sent: the topic would refuse it, which would stop the worker."""
 
 
 class Codec(Protocol[S]):
@@ -101,7 +89,7 @@ class StateKeeper(Generic[S]):
         self.send_later: Callable[[Partition[S]], Awaitable[None]] | None = None
         """Sends what a partition holds in `later`, its futures into `sent`."""
         self.on_written: Written = _not_measured
-        self._checkpointing = asyncio.Lock()
+        self._checkpoints = Checkpoints(self)
 
     # For the agent
 
@@ -165,7 +153,7 @@ class StateKeeper(Generic[S]):
         """Return the state of a key, from memory or from the table."""
         state = partition.states.get(key)
         if state is None and self.is_lazy and key not in partition.dirty:
-            record = self._store.get_record(partition.number, key)
+            record = self.store.get_record(partition.number, key)
             if record is not None:
                 state = self._load(key, record)
                 if state is not None:
@@ -180,7 +168,7 @@ class StateKeeper(Generic[S]):
             return None
         if key in partition.states or not self.is_lazy or key in partition.dirty:
             return partition.states.get(key)
-        record = self._store.get_record(number, key)
+        record = self.store.get_record(number, key)
         return None if record is None else self._load(key, record)
 
     # For the consumer
@@ -191,7 +179,7 @@ class StateKeeper(Generic[S]):
 
     def changelog_tp(self, number: int) -> TP:
         """Return a partition of the changelog."""
-        return self._changelog(number)
+        return TP(self.table.changelog_topic.get_topic_name(), number)
 
     def input_tp(self, number: int) -> TP:
         """Return a partition of the input."""
@@ -251,8 +239,8 @@ class StateKeeper(Generic[S]):
         """
         if number in self.partitions:
             return
-        store = self._store
-        persisted = store.persisted_offset(self._changelog(number))
+        store = self.store
+        persisted = store.persisted_offset(self.changelog_tp(number))
         partition: Partition[S] = Partition(
             number, position, changelog_next=0 if persisted is None else persisted + 1
         )
@@ -275,7 +263,7 @@ class StateKeeper(Generic[S]):
             store.forget_offset(number)
             partition.changelog_next = changelog.stop
             partition.is_alone = not changelog.stop
-            self._doubt(partition)
+            self.doubt(partition)
         overtaken = store.overtaken.pop(number, set())
         if overtaken:
             log.warning(
@@ -297,17 +285,17 @@ class StateKeeper(Generic[S]):
             partition.changelog_next,
         )
 
-    def _doubt(self, partition: Partition[S]) -> None:
+    def doubt(self, partition: Partition[S]) -> None:
         """Have every state written again: the changelog may not end with it."""
         partition.rewrite(partition.states)
         if self.is_lazy:
-            partition.unsure = [key for key, _ in self._store.records(partition.number)]
+            partition.unsure = [key for key, _ in self.store.records(partition.number)]
 
     def _missing(self, number: int, changelog: range) -> str | None:
         """Say why states may be missing although the input was committed; None if none are."""
-        store = self._store
+        store = self.store
         known = store.opened_at.get(number, -1)
-        name = self._changelog(number).topic
+        name = self.changelog_tp(number).topic
         if known >= changelog.stop:
             return f"{name} was made anew: it ends at {changelog.stop}, {known} had been read"
         if changelog.start > known + 1:
@@ -340,136 +328,21 @@ class StateKeeper(Generic[S]):
         there. None if the partition was given up meanwhile; raises whatever the producer raised:
         then nothing must be committed.
         """
-        async with self._checkpointing:
-            partition = self.partitions.get(number)
-            if partition is None:
-                return None
-            now = time.monotonic()
-            partition.checkpointed_at = now
-            taken: dict[bytes, Unwritten] = {}
-            records: dict[bytes, bytes | None] = {}
-            sent: list[Awaitable[Any]] = []
-            try:
-                max_age_s = 0.0 if whole else self.max_age_s
-                async with partition.whole:
-                    due = sorted(partition.due(INPUT_PER_RECORD, max_age_s, now))
-                await self._take(partition, due, taken, records)
-                async with partition.whole:
-                    if not self.may_send(partition):
-                        partition.put_back(taken)
-                        return None
-                    # What was sent because of anything that these records include is in `sent`.
-                    await self._send_later(partition)
-                    sent, partition.sent = partition.sent, []
-                    safe = partition.safe_position
-                    self._resend(partition, records)
-                    if not records and not partition.changelog_next:
-                        records[NO_STATE] = None
-                await asyncio.gather(*sent)
-                if records:
-                    await self._write(partition, records)
-                    self.on_written(self.table.name, records.values(), time.monotonic() - now)
-                if self.is_lazy:
-                    for key in taken.keys() - partition.dirty.keys():
-                        partition.states.pop(key, None)
-                        partition.sizes.pop(key, None)
-            except BaseException:
-                partition.put_back(taken)
-                partition.sent = sent + partition.sent
-                raise
-        return safe
-
-    async def _take(
-        self,
-        partition: Partition[S],
-        due: Iterable[bytes],
-        taken: dict[bytes, Unwritten],
-        records: dict[bytes, bytes | None],
-    ) -> None:
-        """Make the records of the states that are due, in turns, between whole events.
-
-        A state that an event changes after its turn is dirty again, from that event on.
-        """
-        keys = deque(due)
-        while keys and not partition.is_fenced:
-            async with partition.whole:
-                turn = Turn()
-                while keys and not partition.is_fenced:
-                    key = keys.popleft()
-                    taken[key] = partition.dirty.pop(key)
-                    records[key] = self._record(partition, key)
-                    if turn.is_over:
-                        break
-            await turn.pause()
+        return await self._checkpoints.write(number, whole=whole)
 
     async def flush(self) -> None:
         """Send what was to be sent later, of all partitions."""
         for partition in list(self.partitions.values()):
             async with partition.whole:
                 if self.may_send(partition):
-                    await self._send_later(partition)
+                    await self._checkpoints.send_later(partition)
 
     def may_send(self, partition: Partition[S]) -> bool:
         """Whether a partition is still ours, as far as is known."""
         return not partition.is_fenced and self.partitions.get(partition.number) is partition
 
-    async def _send_later(self, partition: Partition[S]) -> None:
-        if partition.later and self.send_later is not None:
-            await self.send_later(partition)
-            partition.later.clear()
-
-    def _record(self, partition: Partition[S], key: bytes) -> bytes | None:
-        state = partition.states.get(key)
-        record = None if state is None else self.codec.dump(key, state, partition.position)
-        if record is not None and len(record) > MAX_RECORD_BYTES:
-            raise ValueError(
-                f"the state of {key!r} has {len(record)} bytes, more than {MAX_RECORD_BYTES}"
-            )
-        return record
-
-    def _resend(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
-        """Add records of states not in memory that may not be the last of the changelog."""
-        for _ in range(min(len(partition.unsure), MAX_RESENT_RECORDS)):
-            key = partition.unsure.pop()
-            record = self._store.get_record(partition.number, key)
-            if record is not None and key not in partition.states:
-                records.setdefault(key, record)
-
-    async def _write(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
-        tp = self._changelog(partition.number)
-        futures, turn = [], Turn()
-        for key, record in records.items():
-            if turn.is_over:
-                await turn.pause()
-            send = self.app.producer.send(tp.topic, key, record, tp.partition, None, None)
-            futures.append(await send)
-        acknowledged = await asyncio.gather(*futures)
-        for key, record in records.items():
-            partition.sizes[key] = len(record or b"")
-        offsets = [metadata.offset for metadata in acknowledged]
-        expected = partition.changelog_next
-        is_contiguous = sorted(offsets) == list(range(expected, expected + len(offsets)))
-        partition.is_alone &= is_contiguous
-        partition.changelog_next = max(offsets) + 1
-        # Records that were not read here lie before ours: the next recovery has to begin with
-        # them, so the persisted offset stays where it is.
-        self._store.put_acknowledged(tp, records, max(offsets) if partition.is_alone else None)
-        if not is_contiguous:
-            # Only the owner writes to the changelog. Somebody else did: a worker that was paused
-            # and does not know yet, or we are that worker. The commit that follows tells: if it is
-            # refused, nothing more is written; if not, writing every state again makes ours the
-            # last of each key.
-            self._doubt(partition)
-            log.warning(
-                "%s-%d: another worker wrote to the changelog; writing all states again",
-                self.table.name,
-                partition.number,
-            )
-
     @property
-    def _store(self) -> StateStore:
+    def store(self) -> StateStore:
+        """The RocksDB side of the table."""
         store: StateStore = self.table.data
         return store
-
-    def _changelog(self, number: int) -> TP:
-        return TP(self.table.changelog_topic.get_topic_name(), number)

@@ -17,13 +17,14 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from faust.types import TP
 
+from app.exact.delivery import Keyed
 from app.exact.keeper import StateKeeper
 from app.turns import Turn
 
@@ -34,18 +35,6 @@ MAX_WAITING_BYTES: Final = 2 * 1024 * 1024
 QUIET_S: Final = 2.0
 """Without a record of our own for so long, a partition is fetched: ticks come once a second, and
 what others write is seen only where it stands between two of ours."""
-
-
-class Keyed(Protocol):
-    """A record that is to be appended."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Return the key."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Return the value."""
 
 
 class Appended(NamedTuple):
@@ -86,8 +75,6 @@ class Loopback:
         self.keeper = keeper
         self._codec = codec
         keeper.loopback = self
-        self.unfetched: set[TP] = set()
-        """Partitions that are not fetched, because all of what comes is ours."""
         self.applied = 0
         """Records that were applied without a fetch."""
         self._waiting: dict[int, _Waiting] = {}
@@ -120,9 +107,9 @@ class Loopback:
         self, number: int, records: Sequence[Keyed], future: asyncio.Future[Any]
     ) -> None:
         if not future.cancelled() and future.exception() is None:
-            self.appended(number, future.result().offset, records)
+            self._appended(number, future.result().offset, records)
 
-    def appended(self, number: int, first: int, records: Sequence[Keyed]) -> None:
+    def _appended(self, number: int, first: int, records: Sequence[Keyed]) -> None:
         """Take note that Kafka has these records, in a row from an offset of a partition on."""
         if number not in self.keeper.partitions:
             return
@@ -144,11 +131,9 @@ class Loopback:
         if self._waiting:
             self._wanted.set()
 
-    def forget(self) -> set[TP]:
-        """Begin anew, with new positions; return what was not fetched until now."""
-        unfetched, self.unfetched = self.unfetched, set()
+    def forget(self) -> None:
+        """Begin anew, with new positions: all partitions are fetched now."""
         self._waiting.clear()
-        return unfetched
 
     def end(self, tp: TP) -> int:
         """Return the offset after our last record of a partition; 0 if there was none."""
@@ -173,9 +158,9 @@ class Loopback:
         while not app.should_stop:
             await app.sleep(QUIET_S)
             now = time.monotonic()
-            for tp in list(self.unfetched):
-                if now - self._waiting[tp.partition].heard_at >= QUIET_S:
-                    self._fetch(tp, "it is quiet")
+            for number, waiting in self._waiting.items():
+                if now - waiting.heard_at >= QUIET_S:
+                    self._fetch(self.keeper.input_tp(number), "it is quiet")
 
     async def _apply(self, number: int, turn: Turn) -> None:
         """Apply what follows the position of a partition."""
@@ -195,9 +180,13 @@ class Loopback:
         tp = keeper.input_tp(number)
         if partition.position != waiting.end:
             self._fetch(tp, f"of what follows {partition.position} the first is not ours")
-        elif tp not in self.unfetched and time.monotonic() - waiting.fetched_at >= QUIET_S:
-            self.unfetched.add(tp)
-            keeper.app.consumer.on_buffer_full(tp)
+        elif tp not in self._unfetched and time.monotonic() - waiting.fetched_at >= QUIET_S:
+            keeper.app.consumer.leave_out(tp)
+
+    @property
+    def _unfetched(self) -> Set[TP]:
+        unfetched: Set[TP] = self.keeper.app.consumer.unfetched
+        return unfetched
 
     def _may_apply(self) -> bool:
         return bool(self.keeper.app.consumer.flow_active)
@@ -205,7 +194,7 @@ class Loopback:
     def _fetch(self, tp: TP, why: str) -> None:
         """Fetch a partition again, from its position on; the consumer does it between fetches."""
         partition, waiting = self.keeper.partitions.get(tp.partition), self._waiting[tp.partition]
-        if tp in self.unfetched and partition is not None and not partition.is_reread:
+        if tp in self._unfetched and partition is not None and not partition.is_reread:
             log.debug("%s-%d is fetched again: %s", tp.topic, tp.partition, why)
             partition.is_reread = True
             waiting.fetched_at = time.monotonic()

@@ -12,9 +12,6 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-from aiokafka.producer.message_accumulator import BatchBuilder
-from aiokafka.record.default_records import DefaultRecordBatch
-from aiokafka.structs import RecordMetadata
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.services import WaitResults
@@ -22,22 +19,17 @@ from mode.services import WaitResults
 from app.exact.delivery import Delivery
 from app.exact.handover import Ended, begin
 from app.exact.keeper import StateKeeper
+from app.exact.producer import ExactProducer
 
 log = logging.getLogger("steelyard.consumer")
 
 COMMIT_BEFORE_REVOKE_S: Final = 5.0
 """Partitions are given up after this, committed or not: what was not committed is replayed."""
 
-
 FETCH_WAIT_MS: Final = 50
 """A fetch leaves out partitions whose records still wait to be processed, and is the only one under
 way to its broker. With Faust's 1,500 ms a worker that had once fallen behind, as after a takeover,
 was given its busy partitions only every 1.5 s, and so stayed seconds behind for good."""
-
-SNAPPY: Final[int] = DefaultRecordBatch.CODEC_SNAPPY
-"""For batches of a few hundred bytes, as live frames come."""
-ZSTD: Final[int] = DefaultRecordBatch.CODEC_ZSTD
-"""For all others: see ExactProducer."""
 
 MAX_UNDONE: Final = 2
 """Deliveries of a topic that may be under way: one is processed, and the next is at hand."""
@@ -89,6 +81,8 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         """By topic: what was handed to an agent and is not processed yet."""
         self._held: set[TP] = set()
         """Partitions of which nothing is fetched until a delivery is done."""
+        self.unfetched: set[TP] = set()
+        """Partitions of which nothing is fetched because all that comes is looped back."""
 
     def _new_consumer_thread(self) -> ExactThread:
         return ExactThread(self, loop=self.loop, beacon=self.beacon)
@@ -119,8 +113,11 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         """
         await super().perform_seek()
         self._undone.clear()  # the agents' queues are cleared before the flow goes on
-        for loopback in [one.loopback for one in self.keepers if one.loopback is not None]:
-            self._held |= loopback.forget()
+        for each in self.keepers:
+            if each.loopback is not None:
+                each.loopback.forget()
+        self._held |= self.unfetched
+        self.unfetched.clear()
         self._let_go()
         if asyncio.current_task() is self._fetching:
             await self._seek_back_recovery()
@@ -251,6 +248,11 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         self._held.add(tp)
         self.on_buffer_full(tp)
 
+    def leave_out(self, tp: TP) -> None:
+        """Fetch no more of a partition, until it is read again or begun anew."""
+        self.unfetched.add(tp)
+        self.on_buffer_full(tp)
+
     def _done(self, keeper: StateKeeper[Any], delivery: Delivery) -> None:
         """A delivery was processed, or given up."""
         self._undone.get(keeper.topic, set()).discard(delivery)
@@ -262,7 +264,7 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
         """Fetch again what was held, of a keeper or of all, as far as it is still ours."""
         for tp in [tp for tp in self._held if keeper is None or keeper.wants(tp)]:
             self._held.discard(tp)
-            if keeper is None or keeper.loopback is None or tp not in keeper.loopback.unfetched:
+            if tp not in self.unfetched:
                 self._fetch_again(tp)
 
     def _fetch_again(self, tp: TP) -> None:
@@ -300,8 +302,8 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
                 await self.seek_wait(seeks)
                 for tp in seeks:
                     keeper.reread_done(tp)
-                    if keeper.loopback is not None and tp in keeper.loopback.unfetched:
-                        keeper.loopback.unfetched.discard(tp)
+                    if tp in self.unfetched:
+                        self.unfetched.discard(tp)
                         self._fetch_again(tp)
 
     # Commits
@@ -391,29 +393,6 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
             return True
         finally:
             self._forces_commit = False
-
-
-class ExactProducer(driver.Producer):  # type: ignore[misc]
-    """A producer that takes records by the batch, too: one future for all of it.
-
-    Batches are compressed with zstd: a window costs 9 µs and becomes a fifth. The client's lz4 is
-    of level 9 and takes 24 to 41 µs for a third; it is the better one for the few hundred bytes of
-    live frames (8 µs, against 19 µs), which are sent one by one.
-    """
-
-    def create_batch(self, codec: int = ZSTD) -> BatchBuilder:
-        """Return an empty batch, which takes records until it is full."""
-        return BatchBuilder(self.max_batch_size, codec)
-
-    async def send_batch(
-        self, topic: str, partition: int, batch: BatchBuilder
-    ) -> asyncio.Future[RecordMetadata]:
-        """Hand over a batch; wait while the one before it has not gone to Kafka."""
-        batch.close()
-        sent: asyncio.Future[RecordMetadata] = await self._ensure_producer().send_batch(
-            batch, topic, partition=partition
-        )
-        return sent
 
 
 class ExactTransport(driver.Transport):  # type: ignore[misc]

@@ -16,14 +16,17 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from yarl import URL
 
+from app.exact.checkpoints import NO_STATE
 from app.exact.delivery import Record
 from app.exact.keeper import StateKeeper
 from app.exact.loopback import Appended, Loopback
 from app.exact.partition import Partition
+from app.exact.producer import SNAPPY
 from app.exact.record import BadRecord, pack, unpack
-from app.exact.transport import SNAPPY
 from app.kafka.processes import free_port
 from app.settings import Settings
+from app.topics import changelog_name
+from app.verify.records import committed, read_topic
 from app.worker import RAW, Steelyard
 
 WAIT_S = 40.0
@@ -193,3 +196,22 @@ def expected(count: int, *, keys: int = 4) -> dict[bytes, tuple[int, int]]:
     for number in range(count):
         states.setdefault(f"k{number % keys}".encode(), Count()).add(str(number).encode())
     return {key: (state.count, state.chain) for key, state in states.items()}
+
+
+async def stored(settings: Settings) -> dict[bytes, tuple[int, int]]:
+    """Return the counts in the changelog: of each key the record with the highest position."""
+    codec, states = CountCodec(), {}
+    for record in await read_topic(settings.kafka, changelog_name(settings.app_id, "books")):
+        if record.value is None:  # a partition that had no state yet
+            assert record.key == NO_STATE
+            continue
+        state = codec.load(record.key, record.value)
+        if record.key not in states or state.position >= states[record.key].position:
+            states[record.key] = state
+    return {key: (state.count, state.chain) for key, state in states.items()}
+
+
+async def commits(settings: Settings) -> int:
+    """Return how many records of the feed are committed."""
+    found = await committed(settings.kafka, settings.app_id, f"{settings.topic_prefix}feed")
+    return sum(found.values())

@@ -12,49 +12,23 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from app.exact.keeper import NO_STATE
 from app.settings import Settings
-from app.topics import changelog_name, ensure_topics
-from app.verify.records import committed, read_topic
+from app.topics import changelog_name
+from app.verify.records import read_topic
 from tests.exact.counting import (
-    CountCodec,
     Exact,
     Plain,
+    commits,
     expected,
     produce,
     running,
+    stored,
     until,
 )
 
 pytestmark = pytest.mark.timeout(120)
 
 NEVER_S = 3_600.0
-
-
-@pytest.fixture
-async def topics(installation: Settings) -> Settings:
-    """The installation with its topics."""
-    await ensure_topics(installation)
-    return installation
-
-
-async def stored(settings: Settings) -> dict[bytes, tuple[int, int]]:
-    """Return the counts in the changelog: of each key the record with the highest position."""
-    codec, states = CountCodec(), {}
-    for record in await read_topic(settings.kafka, changelog_name(settings.app_id, "books")):
-        if record.value is None:  # a partition that had no state yet
-            assert record.key == NO_STATE
-            continue
-        state = codec.load(record.key, record.value)
-        if record.key not in states or state.position >= states[record.key].position:
-            states[record.key] = state
-    return {key: (state.count, state.chain) for key, state in states.items()}
-
-
-async def commits(settings: Settings) -> int:
-    """Return how many records of the feed are committed."""
-    found = await committed(settings.kafka, settings.app_id, f"{settings.topic_prefix}feed")
-    return sum(found.values())
 
 
 # F1: where nothing is committed, a seek "to what is committed" must go to the beginning

@@ -12,7 +12,8 @@ import pytest
 from faust.types import TP
 
 from app import turns
-from app.exact.keeper import INPUT_PER_RECORD, NO_STATE, StateKeeper
+from app.exact.checkpoints import INPUT_PER_RECORD, NO_STATE
+from app.exact.keeper import StateKeeper
 from app.exact.partition import Partition
 from app.exact.record import pack, position_of
 from app.exact.store import StateStore

@@ -9,20 +9,11 @@ from faust.types import TP
 
 from app.exact.loopback import OwnRecord
 from app.settings import Settings
-from app.topics import ensure_topics
-from tests.exact.counting import Exact, expected, produce, running, until
-from tests.exact.test_consumer import commits, stored
+from tests.exact.counting import Exact, commits, expected, produce, running, stored, until
 
 pytestmark = pytest.mark.timeout(120)
 
 LONG_S = 60.0
-
-
-@pytest.fixture
-async def topics(installation: Settings) -> Settings:
-    """The installation with its topics."""
-    await ensure_topics(installation)
-    return installation
 
 
 async def owned(worker: Exact, settings: Settings) -> set[TP]:
@@ -50,7 +41,7 @@ async def all_own(worker: Exact, settings: Settings) -> set[TP]:
     partitions = await owned(worker, settings)
     await worker.append(0, 20)
     await until("processed", lambda: len(worker.processed) == 20)
-    await until("unfetched", lambda: worker.loopback.unfetched == partitions)
+    await until("unfetched", lambda: worker.app.consumer.unfetched == partitions)
     rounds = worker.app.consumer.rounds
     await until("no fetch from before", lambda: worker.app.consumer.rounds > rounds + 1)
     return partitions
@@ -68,7 +59,7 @@ async def test_what_is_our_own_is_applied_without_a_fetch(
             await worker.append(first, 20)
         await until("processed", lambda: len(worker.processed) == 400)
         assert worker.loopback.applied == before + 380
-        assert worker.loopback.unfetched == partitions
+        assert worker.app.consumer.unfetched == partitions
         assert worker.app.consumer._buffered_partitions >= partitions
         assert worker.app.consumer._undone.get(worker.keeper.topic, set()) == set()
         assert lag(worker) == 0
@@ -145,7 +136,7 @@ async def test_a_worker_that_is_behind_fetches_and_catches_up(
         await until("processed", lambda: len(worker.processed) == 400)
         assert worker.loopback.applied < 100
         number = 400
-        while worker.loopback.unfetched != partitions:
+        while worker.app.consumer.unfetched != partitions:
             await worker.append(number, 4)
             number += 4
         await until("own again", lambda: len(worker.processed) == number)
@@ -174,7 +165,7 @@ async def test_a_rebalance_in_the_middle_loses_and_repeats_nothing(topics: Setti
                 lambda: len({*first.processed, *second.processed}) == number,
             )
             tps = {first.keeper.input_tp(each) for each in second.keeper.partitions}
-            assert not tps & first.loopback.unfetched
+            assert not tps & first.app.consumer.unfetched
         await owned(first, topics)
         await append()
         await until("taken back", lambda: len({*first.processed, *second.processed}) == number)
