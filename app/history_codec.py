@@ -7,7 +7,6 @@ size, so a window's chunk follows from its start.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -56,8 +55,3 @@ def chunk_key(instrument: str, span: Span, number: int) -> bytes:
 def chunks_kept(windows: int) -> int:
     """Return how many chunks hold at least so many windows, whatever their place in a chunk."""
     return -(-windows // CHUNK_WINDOWS) + 1
-
-
-def newest_first(newest: int, kept: int) -> Iterator[int]:
-    """Iterate over the numbers of the chunks that are kept, the newest first."""
-    return iter(range(newest, max(-1, newest - kept), -1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from app.durations import format_span
@@ -10,6 +10,7 @@ from app.push.latest import STATES, Interest, interest
 from app.serving import Serving
 from app.views.problems import bad_parameter, shown
 from app.views.query import check_name, known_states, state_of
+from models.live import LiveState
 from orderbook.span import tumbling
 
 MAX_NAMES: Final = 500
@@ -20,21 +21,20 @@ def interest_of(
     serving: Serving, names: Iterable[str] | None, lengths: Iterable[str], *, states: bool
 ) -> Interest:
     """Return the interest in these instruments (None: all); raise a Problem if there is none."""
-    known_states(serving)  # a client that follows a worker that is starting would see nothing
+    known = known_states(serving)  # who follows a worker that is starting would see nothing
     channels = [checked_length(serving, length) for length in dict.fromkeys(lengths)]
     if states:
         channels.append(STATES)
     if not channels:
         raise bad_parameter("lengths", "neither states nor windows of any length are asked for")
-    return interest(channels, None if names is None else checked_names(serving, names))
+    return interest(channels, None if names is None else checked_names(known, names))
 
 
-def checked_names(serving: Serving, names: Iterable[str]) -> list[str]:
+def checked_names(known: Mapping[str, LiveState], names: Iterable[str]) -> list[str]:
     """Return instruments that exist; raise a Problem at the first that does not."""
     chosen = list(dict.fromkeys(names))
     if not 0 < len(chosen) <= MAX_NAMES:
         raise bad_parameter("instruments", f"{len(chosen)} names; 1 to {MAX_NAMES} can be given")
-    known = known_states(serving)
     for name in chosen:
         check_name(name)
         state_of(known, name)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import TypeVar
 
 import pytest
+from websockets.asyncio.server import ServerConnection as Socket
 from websockets.asyncio.server import serve
 
 from deribit.auth import Credentials
@@ -57,6 +58,17 @@ async def until(client: Client, kind: type, count: int = 1) -> list[Event]:
             assert batch, f"the client finished before a {kind.__name__}; there was {events}"
             events += [event for _, event in batch]
     return events
+
+
+@contextlib.asynccontextmanager
+async def following(**options: object) -> AsyncIterator[tuple[Client, Socket, ScriptedVenue]]:
+    """Yield a client that has subscribed a book, the venue's end of its connection, the venue."""
+    async with ScriptedVenue() as venue:
+        client = client_of(venue.url, **options)
+        client.want([BTC])
+        async with running(client):
+            await until(client, Subscribed)
+            yield client, await venue.connections.get(), venue
 
 
 def of(events: list[Event], kind: type[T]) -> list[T]:
@@ -147,78 +159,56 @@ async def test_bug_class_12_a_test_request_is_answered_while_nobody_consumes() -
 
 
 async def test_an_overflow_is_dropped_marked_and_healed_by_a_snapshot() -> None:
-    async with ScriptedVenue() as venue:
-        client = client_of(venue.url, queue_max_messages=50)
-        client.want([BTC])
-        async with running(client):
-            await until(client, Subscribed)
-            await venue.asked("subscribe")
-            socket = await venue.connections.get()
-            await socket.send(book(BTC, 1), text=True)
-            for change_id in range(2, 500):
-                await socket.send(book(BTC, change_id, change_id - 1), text=True)
-            await socket.send(heartbeat("test_request"), text=True)
-            await venue.asked("test")
-            events = [event for _, event in client.take()]
-            kept = of(events, Notification)
-            marks = of(events, GapFound)
-            assert len(kept) <= 50
-            assert len(marks) == 1
-            assert events.index(marks[0]) > events.index(kept[-1])
-            assert client.counts.overflowed == 1  # what follows is dropped by the broken chain
-            assert client.counts.dropped.awaiting_snapshot == 499 - len(kept) - 1
-            await venue.asked("unsubscribe")
-            await venue.asked("subscribe")
-            await socket.send(book(BTC, 900), text=True)
-            (healed,) = [
-                e for e in await until(client, Notification) if isinstance(e, Notification)
-            ]
-            assert healed.raw == book(BTC, 900)
+    async with following(queue_max_messages=50) as (client, socket, venue):
+        await venue.asked("subscribe")
+        await socket.send(book(BTC, 1), text=True)
+        for change_id in range(2, 500):
+            await socket.send(book(BTC, change_id, change_id - 1), text=True)
+        await socket.send(heartbeat("test_request"), text=True)
+        await venue.asked("test")
+        events = [event for _, event in client.take()]
+        kept = of(events, Notification)
+        marks = of(events, GapFound)
+        assert len(kept) <= 50
+        assert len(marks) == 1
+        assert events.index(marks[0]) > events.index(kept[-1])
+        assert client.counts.overflowed == 1  # what follows is dropped by the broken chain
+        assert client.counts.dropped.awaiting_snapshot == 499 - len(kept) - 1
+        await venue.asked("unsubscribe")
+        await venue.asked("subscribe")
+        await socket.send(book(BTC, 900), text=True)
+        (healed,) = [e for e in await until(client, Notification) if isinstance(e, Notification)]
+        assert healed.raw == book(BTC, 900)
 
 
 async def test_a_ping_is_answered_while_nobody_consumes_and_the_queue_is_full() -> None:
-    async with ScriptedVenue() as venue:
-        client = client_of(venue.url, queue_max_messages=5)
-        client.want([BTC])
-        async with running(client):
-            await until(client, Subscribed)
-            socket = await venue.connections.get()
-            await socket.send(book(BTC, 1), text=True)
-            for change_id in range(2, 50):
-                await socket.send(book(BTC, change_id, change_id - 1), text=True)
-            await asyncio.wait_for(await socket.ping(), PATIENCE_S)
-            assert client.counts.overflowed == 1
-            assert len(client.take()) == 5 + 1  # and the mark, which always fits
+    async with following(queue_max_messages=5) as (client, socket, _):
+        await socket.send(book(BTC, 1), text=True)
+        for change_id in range(2, 50):
+            await socket.send(book(BTC, change_id, change_id - 1), text=True)
+        await asyncio.wait_for(await socket.ping(), PATIENCE_S)
+        assert client.counts.overflowed == 1
+        assert len(client.take()) == 5 + 1  # and the mark, which always fits
 
 
 async def test_what_was_sent_before_a_close_comes_before_the_end() -> None:
-    async with ScriptedVenue() as venue:
-        client = client_of(venue.url)
-        client.want([BTC])
-        async with running(client):
-            await until(client, Subscribed)
-            socket = await venue.connections.get()
-            sent = [book(BTC, 1), *(book(BTC, n, n - 1) for n in range(2, 500))]
-            for message in sent:
-                await socket.send(message, text=True)
-            await socket.close(4001, "connection_too_slow")
-            events = await until(client, Disconnected)
+    async with following() as (client, socket, _):
+        sent = [book(BTC, 1), *(book(BTC, n, n - 1) for n in range(2, 500))]
+        for message in sent:
+            await socket.send(message, text=True)
+        await socket.close(4001, "connection_too_slow")
+        events = await until(client, Disconnected)
         assert [event.raw for event in of(events, Notification)] == sent
         assert events[-1] == of(events, Disconnected)[0]
         assert of(events, Disconnected)[0].reason == "connection_too_slow"
 
 
 async def test_a_message_in_fragments_is_one_message() -> None:
-    async with ScriptedVenue() as venue:
-        client = client_of(venue.url)
-        client.want([BTC])
-        async with running(client):
-            await until(client, Subscribed)
-            socket = await venue.connections.get()
-            first, text = book(BTC, 1), book(BTC, 2, 1).decode()
-            await socket.send(first, text=True)
-            await socket.send([text[:10], text[10:11], text[11:]])
-            events = await until(client, Notification, 2)
+    async with following() as (client, socket, _):
+        first, text = book(BTC, 1), book(BTC, 2, 1).decode()
+        await socket.send(first, text=True)
+        await socket.send([text[:10], text[10:11], text[11:]])
+        events = await until(client, Notification, 2)
         assert [event.raw for event in of(events, Notification)] == [first, text.encode()]
 
 

@@ -7,25 +7,14 @@ from typing import Any
 
 from app.latest import LatestStates, key_of
 from models.live import LiveRecord, LiveState, decode_live, encode_live
+from tests.views.recorded import live_of
 
 NUMBER = 3
 KEY = key_of(NUMBER)
 
 
 def state(name: str, change_id: int = 1) -> LiveState:
-    return LiveState(
-        instrument=name,
-        channel=f"book.{name}.100ms",
-        status="live",
-        simulated=True,
-        worker="worker-1",
-        partition=NUMBER,
-        change_id=change_id,
-        venue_ts_ms=1,
-        clock_ms=1,
-        received_ms=1,
-        published_ms=1,
-    )
+    return live_of(name, partition=NUMBER, change_id=change_id)
 
 
 def record(

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -36,6 +37,23 @@ PARTITIONS = 8
 def recorded_lines() -> list[tuple[int, bytes]]:
     """Return the recording's lines."""
     return list(read_recording(RECORDING))
+
+
+def live_of(name: str, **changed: Any) -> LiveState:
+    """Return the state of an instrument that is live, as of the first millisecond ever."""
+    fields: dict[str, Any] = {
+        "channel": f"book.{name}.100ms",
+        "status": "live",
+        "simulated": True,
+        "worker": "worker-1",
+        "partition": 3,
+        "change_id": 1,
+        "venue_ts_ms": 1,
+        "clock_ms": 1,
+        "received_ms": 1,
+        "published_ms": 1,
+    }
+    return LiveState(instrument=name, **fields | changed)
 
 
 class RecordedServing:

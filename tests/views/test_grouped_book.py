@@ -6,23 +6,11 @@ from app.serving import BookView
 from app.views.books import _book
 from deribit.statements import GroupedBook
 from models import answers
-from models.live import LiveState
+from tests.views.recorded import live_of
 
 
 def view(grouped: GroupedBook | None) -> BookView:
-    state = LiveState(
-        instrument="BTC-PERPETUAL",
-        channel="book.BTC-PERPETUAL.100ms",
-        status="live",
-        simulated=True,
-        worker="w",
-        partition=0,
-        change_id=1,
-        venue_ts_ms=1,
-        clock_ms=1,
-        received_ms=1,
-        published_ms=1,
-    )
+    state = live_of("BTC-PERPETUAL")
     return BookView(state, [(100.0, 5.0)], [(101.0, 4.0)], 1, 1, grouped)
 
 

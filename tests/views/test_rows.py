@@ -9,17 +9,11 @@ import msgspec
 import pytest
 
 from app.views.envelope import encode, encode_row, row_of
-from models.live import LiveState
-from tests.views.recorded import RecordedServing
+from tests.views.recorded import RecordedServing, live_of
 
 NOW_MS = 1_000_500
-STATE = LiveState(
-    instrument='an "Ä"',
-    channel="book.an.100ms",
-    status="live",
-    simulated=True,
-    worker="worker-1",
-    partition=3,
+STATE = live_of(
+    'an "Ä"',
     change_id=1 << 60,
     venue_ts_ms=None,
     clock_ms=1_000_000,
