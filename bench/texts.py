@@ -85,8 +85,8 @@ and what was tried and not taken is in decisions [8](decisions/0008-compiled.md)
 
 **Two workers** share two cores with the broker and the reader of the measurement. Workers of
 {PERCENT:g} % of a core all fit beside them: what two of these do more than one ("Against the
-targets") is what the design gives. In memory only, **Quix Streams** keeps neither book nor
-position, which Steelyard does all the while.
+targets") is what the design gives. In memory only, **Quix Streams** does not keep the
+book, which Steelyard does all the while.
 
 **Live** at 2,000 notifications/s worker, exchange, broker and readers take about 140 % of two
 cores, and up to 167 % around the end of a second, when the windows of all instruments close. There
