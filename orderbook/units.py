@@ -116,7 +116,16 @@ def to_record(numbers: Iterable[int]) -> list[int | str]:
     found = list(numbers)
     if not found or (min(found) >= -_WORD and max(found) < _WORD):  # almost always
         return [*found]
-    return [number if -_WORD <= number < _WORD else str(number) for number in found]
+    return [number if -_WORD <= number < _WORD else _text(number) for number in found]
+
+
+def _text(number: Any) -> str:
+    """Return an integer as decimal text.
+
+    It has no type because mypyc 2.4.1 holds on for good to each integer of more than 62 bits that it
+    makes a text of: 6 MB a minute of a worker with 131 instruments, at 1,000 notifications/s.
+    """
+    return str(number)
 
 
 def from_record(numbers: Iterable[int | str], count: int | None = None) -> list[int]:
