@@ -10,6 +10,7 @@ state           table `books`, one record per instrument
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ def register(app: Steelyard) -> None:
     refused, control = (app.topic_name(name) for name in ("refused", "control"))
     closed = app.shared.closed_windows
     windows = Batches(keeper, app.topic_name("windows"))
+    has_closed = asyncio.Event()
     for task in (windows.run, app.shared.feed.run, app.shared.feed.watch):
         app.task(task)
 
@@ -94,6 +96,7 @@ def register(app: Steelyard) -> None:
             hop_ms = record.get("hop_ms", length_ms)
             window = ClosedWindow(state.name, length_ms, hop_ms, record["start_ms"], value)
             partition.later.append(window)
+            has_closed.set()
             app.shared.closed(partition.number, state.name, record)
         for place, reason, message in outcome.refused:
             value = refused_record(
@@ -123,9 +126,18 @@ def register(app: Steelyard) -> None:
             value = encode_closed(partition.later[first : first + MAX_CLOSED])
             partition.sent.append(await closed.append(partition.number, [Appended(None, value)]))
 
-    @app.timer(app.options.live_interval_ms / 1_000, name="closed")  # type: ignore[untyped-decorator]
+    @app.task
     async def flush() -> None:
-        await keeper.flush()
+        """Send what has closed when a while has passed since the first of it.
+
+        Windows end together. A timer would cut them in two now and then, and send half of them
+        while the other half is just being closed.
+        """
+        while not app.should_stop:
+            await has_closed.wait()
+            await app.sleep(app.options.live_interval_ms / 1_000)
+            has_closed.clear()
+            await keeper.flush()
 
     keeper.send_later = send_later
 

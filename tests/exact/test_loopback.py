@@ -8,6 +8,7 @@ import pytest
 from faust.types import TP
 
 from app.exact.loopback import OwnRecord
+from app.exact.transport import CALM_FETCH_WAIT_MS, FETCH_WAIT_MS
 from app.settings import Settings
 from tests.exact.counting import Exact, commits, expected, produce, running, stored, until
 
@@ -31,6 +32,12 @@ def lag(worker: Exact) -> int:
         (consumer.highwater(worker.keeper.input_tp(number)) or 0) - partition.position
         for number, partition in worker.keeper.partitions.items()
     )
+
+
+def fetch_wait_ms(worker: Exact) -> int:
+    """Return how long the broker may keep a fetch waiting."""
+    waits: int = worker.app.consumer._thread._consumer._fetcher._fetch_max_wait_ms
+    return waits
 
 
 async def all_own(worker: Exact, settings: Settings) -> set[TP]:
@@ -63,6 +70,7 @@ async def test_what_is_our_own_is_applied_without_a_fetch(
         assert worker.app.consumer._buffered_partitions >= partitions
         assert worker.app.consumer._undone.get(worker.keeper.topic, set()) == set()
         assert lag(worker) == 0
+        assert fetch_wait_ms(worker) == CALM_FETCH_WAIT_MS
     assert len(worker.processed) == 400
     assert await stored(topics) == expected(400)
     assert await commits(topics) == 400
@@ -118,6 +126,7 @@ async def test_what_others_write_into_the_quiet_is_found(topics: Settings) -> No
         await until("found", lambda: len(worker.processed) == 40)
         assert worker.loopback.applied == before
         assert not worker.app.consumer._buffered_partitions
+        await until("no calm", lambda: fetch_wait_ms(worker) == FETCH_WAIT_MS)
     assert await stored(topics) == expected(40)
 
 
