@@ -261,7 +261,7 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
     @property
     def is_calm(self) -> bool:
         """Whether nothing is fetched of what the keepers have."""
-        wanted = {keeper.input_tp(number) for keeper in self.keepers for number in keeper.partitions}
+        wanted = {each.input_tp(number) for each in self.keepers for number in each.partitions}
         return bool(wanted) and wanted <= self.unfetched
 
     def leave_out(self, tp: TP) -> None:
