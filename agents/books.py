@@ -126,7 +126,7 @@ def register(app: Steelyard) -> None:
             value = encode_closed(partition.later[first : first + MAX_CLOSED])
             partition.sent.append(await closed.append(partition.number, [Appended(None, value)]))
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]
     async def flush() -> None:
         """Send what has closed when a while has passed since the first of it.
 
