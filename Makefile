@@ -13,6 +13,7 @@ PURE_TESTS := tests/orderbook/test_side.py tests/orderbook/test_oracles.py tests
 	tests/orderbook/test_trades.py tests/orderbook/test_units.py tests/deribit/test_messages.py \
 	tests/deribit/test_messages_statements.py \
 	tests/processor/test_processor.py tests/processor/test_differential.py tests/processor/test_audit.py \
+	tests/processor/test_memory.py \
 	tests/fuzz tests/verify/test_checker.py
 CHECKED := app agents models orderbook deribit exchange
 

@@ -136,6 +136,8 @@ def register(app: Steelyard) -> None:
         while not app.should_stop:
             await has_closed.wait()
             await app.sleep(app.options.live_interval_ms / 1_000)
+            if app.should_stop:
+                return  # the last checkpoint sends what there is
             has_closed.clear()
             await keeper.flush()
 

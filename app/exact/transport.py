@@ -31,8 +31,9 @@ FETCH_WAIT_MS: Final = 50
 way to its broker. With Faust's 1,500 ms a worker that had once fallen behind, as after a takeover,
 was given its busy partitions only every 1.5 s, and so stayed seconds behind for good."""
 CALM_FETCH_WAIT_MS: Final = 250
-"""The same while everything that a keeper wants is looped back: then only `live` is fetched, which
-comes so often by itself. Twenty fetches of nothing a second took 5 % of a busy worker's time."""
+"""The same while everything that the keepers want is looped back: what is fetched then is mostly
+`live`, which comes so often by itself. Twenty fetches of nothing a second took 5 % of a busy
+worker's time."""
 
 MAX_UNDONE: Final = 2
 """Deliveries of a topic that may be under way: one is processed, and the next is at hand."""
@@ -387,6 +388,8 @@ class ExactConsumer(driver.Consumer):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Checkpoint and commit before partitions are given up (F2); then forget their states."""
         self.stop_flow()
+        # What is asked of the broker until all is shared anew has to wait behind each fetch.
+        self._thread.let_fetches_wait(FETCH_WAIT_MS)
         await self.final_commit()
         await super().on_partitions_revoked(revoked)
         for keeper in self.keepers:

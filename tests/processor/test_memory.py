@@ -109,6 +109,7 @@ def test_a_day_holds_on_to_nothing() -> None:
     day = Day()
     for second in range(1, SETTLING):
         day.second(second)
+    assert '"7' in json.dumps(day.processor.to_record()), "sums of more than 64 bits, as text"
     before = blocks()
     for second in range(SETTLING, SETTLING + SECONDS):
         day.second(second)
