@@ -48,13 +48,16 @@ class FirstReading:
     def _is_behind(self) -> bool:
         """Whether partitions of other workers, for Faust standbys, have not been read to the end.
 
-        Faust calls a recovery complete without them, and takes what it has not begun for read.
+        Faust calls a recovery complete without them, and takes what it has not begun for read. The
+        partitions of a global table are active ones to it, too, and what it reads of them it counts
+        there only.
         """
         recovery = self._app.tables.recovery
-        ends, offsets = recovery.standby_highwaters, recovery.standby_offsets
+        ends = recovery.standby_highwaters
+        counts = (recovery.standby_offsets, recovery.active_offsets)
         for tp in recovery.standbys_for_table[self._table]:
-            end, offset = ends.get(tp), offsets.get(tp)
-            if end is None or end > (-1 if offset is None else offset):
+            end, offsets = ends.get(tp), (count.get(tp) for count in counts)
+            if end is None or end > max(-1 if each is None else each for each in offsets):
                 return True
         return False
 
