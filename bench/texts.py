@@ -97,6 +97,6 @@ gave nothing is there as well: a second client, uvloop, one append at a time, mo
 loop. The machine's own speed differs by a tenth from hour to hour: the same exchange at 2,000/s
 took 37 to 45 % of a core, and the worker 55 to 65 %.
 
-**Memory** still grew a little in the second half of its hour. Small objects, 61 MB of it, did not;
-the history is an hour of windows, whose files fill for as long. The hour was not a quiet one: fault
-runs and tests had the other core for half of it."""
+**Memory** still grew a little in the second half of its hour; why was not found. Python's small
+objects were 61 MB of it after 43 minutes; the history is an hour of windows, so its files grow for
+as long. The hour was not a quiet one: fault runs and tests had the other core for half of it."""
