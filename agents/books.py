@@ -39,8 +39,8 @@ def register(app: Steelyard) -> None:
     closed = app.shared.closed_windows
     windows = Batches(keeper, app.topic_name("windows"))
     has_closed = asyncio.Event()
-    for task in (windows.run, app.shared.feed.run, app.shared.feed.watch):
-        app.task(task)
+    app.task(windows.run)
+    app.shared.feed.register()
 
     @app.agent(app.input_topic("feed"), name="books", concurrency=1)  # type: ignore[untyped-decorator]
     async def books(stream: Any) -> None:

@@ -25,8 +25,7 @@ def register(app: Steelyard) -> None:
     """Add the agent to the app."""
     keeper = app.shared.history
     kept = chunks_kept(app.options.history)
-    for task in (app.shared.closed_windows.run, app.shared.closed_windows.watch):
-        app.task(task)
+    app.shared.closed_windows.register()
 
     @app.agent(app.input_topic("closed"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
     async def history(stream: Any) -> None:

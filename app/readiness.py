@@ -56,8 +56,9 @@ class FirstReading:
         ends = recovery.standby_highwaters
         counts = (recovery.standby_offsets, recovery.active_offsets)
         for tp in recovery.standbys_for_table[self._table]:
-            end, offsets = ends.get(tp), (count.get(tp) for count in counts)
-            if end is None or end > max(-1 if each is None else each for each in offsets):
+            end = ends.get(tp)
+            read = [count[tp] for count in counts if count.get(tp) is not None]
+            if end is None or end > max(read, default=-1):
                 return True
         return False
 

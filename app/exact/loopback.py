@@ -80,6 +80,11 @@ class Loopback:
         self._waiting: dict[int, _Waiting] = {}
         self._wanted = asyncio.Event()
 
+    def register(self) -> None:
+        """Have the app apply what comes, and look at what is quiet, once it runs."""
+        for task in (self.run, self.watch):
+            self.keeper.app.task(task)
+
     # For who appends
 
     async def append(self, number: int, records: Sequence[Keyed]) -> asyncio.Future[Any]:
@@ -132,7 +137,7 @@ class Loopback:
             self._wanted.set()
 
     def forget(self) -> None:
-        """Begin anew, with new positions: all partitions are fetched now."""
+        """Begin anew: the positions are others, and the consumer fetches all partitions again."""
         self._waiting.clear()
 
     def end(self, tp: TP) -> int:

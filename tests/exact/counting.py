@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import faust
 import msgspec
@@ -82,8 +82,7 @@ class Exact:
         )
         self.app.keepers.append(self.keeper)
         self.loopback = Loopback(self.keeper, SNAPPY)
-        self.app.task(self.loopback.run)
-        self.app.task(self.loopback.watch)
+        self.loopback.register()
         self.hold = asyncio.Event()
         """Cleared, it makes the agent wait in the middle of an event."""
         self.hold.set()
@@ -149,8 +148,14 @@ class Plain:
                 self.processed.append((event.message.partition, event.message.offset))
 
 
+class HasApp(Protocol):
+    """A worker."""
+
+    app: Any
+
+
 @asynccontextmanager
-async def running(*workers: Exact | Plain) -> AsyncIterator[None]:
+async def running(*workers: HasApp) -> AsyncIterator[None]:
     """Start workers in this process, and stop those that still run."""
     for worker in workers:
         worker.app.finalize()

@@ -1,7 +1,5 @@
 """What the processor makes of frames, apart from what their messages say."""
 
-import json
-
 import pytest
 
 from app.books_codec import BooksCodec
@@ -16,14 +14,9 @@ from models.frame import (
     Notification,
     Tick,
 )
+from tests.processor.market import START_MS, message
 
 RULES = Rules((1_000,), 250, 3_000)
-START = 1_723_161_600_000
-
-
-def message(channel, data):
-    envelope = {"method": "subscription", "params": {"channel": channel, "data": data}}
-    return Notification(7, json.dumps(envelope, separators=(",", ":")).encode())
 
 
 class Feed:
@@ -41,7 +34,7 @@ class Feed:
 
     def book(self, at_ms, change_id, previous=None, size=5.0, channel=None):
         data = {
-            "timestamp": START + at_ms,
+            "timestamp": START_MS + at_ms,
             "change_id": change_id,
             "prev_change_id": previous,
             "type": "change" if previous else "snapshot",
@@ -53,7 +46,7 @@ class Feed:
 
 
 def tick(clock_ms, quiet_ms=0):
-    return Tick(0, START + clock_ms + 3_000, quiet_ms)
+    return Tick(0, START_MS + clock_ms + 3_000, quiet_ms)
 
 
 @pytest.fixture

@@ -10,14 +10,12 @@ from faust.types import TP
 
 from agents import books, latest
 from app import readiness
-from app.kafka.processes import free_port
 from app.readiness import READ_WITHIN_S, FirstReading
 from app.settings import Settings
-from app.state import WorkerState
 from app.topics import changelog_name, ensure_topics
 from app.verify.records import read_topic
-from app.worker import Steelyard
 from tests.exact.counting import running, until
+from tests.harness.in_process import Worker
 
 OWN, OTHER, EMPTY = (TP("latest-changelog", number) for number in range(3))
 TABLE = "latest"
@@ -106,17 +104,6 @@ def test_what_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.Monke
     assert reading.is_done
 
 
-class Worker:
-    """A worker that reads no venue, and knows how the instruments stand."""
-
-    def __init__(self, installation: Settings, number: int) -> None:
-        changed = {"worker_name": f"worker-{number}", "web_port": free_port(), "ingest": False}
-        self.app = Steelyard(installation.model_copy(update=changed))
-        self.app.shared = WorkerState(self.app)
-        for agent in (books, latest):
-            agent.register(self.app)
-
-
 async def written(settings: Settings) -> set[bytes]:
     """Return the partitions whose states are in the changelog."""
     records = await read_topic(settings.kafka, changelog_name(settings.app_id, "latest"))
@@ -130,7 +117,9 @@ async def test_a_worker_that_joins_knows_when_it_has_read_what_others_wrote(
     """Faust counts what it reads of a global table as its own, whoever owns the partition."""
     monkeypatch.setattr(readiness, "READ_WITHIN_S", 3_600.0)
     await ensure_topics(installation)
-    first, second = Worker(installation, 1), Worker(installation, 2)
+    first, second = (
+        Worker(installation, books, latest, worker_name=f"worker-{number}") for number in (1, 2)
+    )
     async with running(first):
         while len(await written(installation)) < installation.partitions:
             await first.app.sleep(0.1)
