@@ -5,7 +5,9 @@ batch 6 to 12 µs. Order, bytes and partition of the records are the same, and s
 is not yet handed over when a checkpoint begins, the keeper's `send_later` hands over, and the
 checkpoint waits for it. A batch that is dropped with its partition is replayed.
 
-A batch waits for more records while the worker is behind; while the feed is live it goes at once.
+A batch waits for more records while the worker is behind. While the feed is live it goes as soon as
+what came with its records is applied, in all partitions: windows end together, and what closes in
+one turn of the loop and in the next goes in one request.
 Of each partition one batch is on its way and one is filled; when both are full, `add` waits. That
 is how a slow Kafka holds up the processing, and what piles up here is bounded.
 """
@@ -19,7 +21,7 @@ from app.exact.keeper import StateKeeper
 from app.exact.partition import Partition
 
 LIVE_LINGER_S: Final = 0.0
-"""While the feed is live, a batch is what was closed in a turn of the loop."""
+"""While the feed is live, a batch is what was closed by what came together."""
 BEHIND_LINGER_S: Final = 0.05
 """While a backlog is processed nobody waits for a single record."""
 
@@ -84,6 +86,8 @@ class Batches:
         while not app.should_stop:  # then the last checkpoint hands over what there is
             await self._wanted.wait()
             await asyncio.sleep(self._linger_s)
+            if self.keeper.loopback is not None:
+                await self.keeper.loopback.rests.wait()
             self._wanted.clear()
             for partition in list(self.keeper.partitions.values()):
                 if partition.batch is None or not self._is_free(partition):

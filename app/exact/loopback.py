@@ -77,6 +77,9 @@ class Loopback:
         keeper.loopback = self
         self.applied = 0
         """Records that were applied without a fetch."""
+        self.rests = asyncio.Event()
+        """Set while all that has come is applied, as far as it can be."""
+        self.rests.set()
         self._waiting: dict[int, _Waiting] = {}
         self._wanted = asyncio.Event()
 
@@ -153,9 +156,11 @@ class Loopback:
         while not app.should_stop:
             await self._wanted.wait()
             self._wanted.clear()
+            self.rests.clear()
             turn = Turn()
             for number in list(self._waiting):
                 await self._apply(number, turn)
+            self.rests.set()
 
     async def watch(self) -> None:
         """Have fetched what has been quiet, again and again: others may have written there."""

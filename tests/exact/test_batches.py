@@ -64,6 +64,14 @@ class FakeApp:
         self.should_stop = False
 
 
+class FakeLoopback:
+    """What batches need of a loopback."""
+
+    def __init__(self) -> None:
+        self.rests = asyncio.Event()
+        self.rests.set()
+
+
 class FakeKeeper:
     """What batches need of a keeper."""
 
@@ -71,6 +79,7 @@ class FakeKeeper:
 
     def __init__(self, *numbers: int) -> None:
         self.app = FakeApp()
+        self.loopback: FakeLoopback | None = None
         self.partitions = {number: Partition[Any](number, 0) for number in numbers}
 
 
@@ -103,6 +112,22 @@ async def test_records_of_a_turn_go_together_in_their_order() -> None:
         await producer.until_sent(2)
     assert producer.sent == [(0, [b"1", b"2"]), (1, [b"3"])]
     assert [len(each.sent) for each in keeper.partitions.values()] == [1, 1]
+
+
+async def test_what_closes_while_records_are_applied_goes_when_they_are() -> None:
+    batches, keeper, producer = made(0, 1)
+    keeper.loopback = FakeLoopback()
+    async with running(batches):
+        keeper.loopback.rests.clear()
+        await add(batches, keeper.partitions[0], b"1")
+        for _ in range(100):  # turns of the loop, in which the others are applied
+            await asyncio.sleep(0)
+        await add(batches, keeper.partitions[1], b"2")
+        await add(batches, keeper.partitions[0], b"3")
+        assert producer.sent == []
+        keeper.loopback.rests.set()
+        await producer.until_sent(2)
+    assert producer.sent == [(0, [b"1", b"3"]), (1, [b"2"])]
 
 
 async def test_while_one_is_on_its_way_the_next_is_filled() -> None:

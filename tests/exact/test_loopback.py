@@ -85,9 +85,11 @@ async def test_what_is_acknowledged_and_not_applied_is_lag(topics: Settings) -> 
         worker.hold.clear()
         await worker.append(4, 40)
         assert lag(worker) == 40
+        await until("applying", lambda: not worker.loopback.rests.is_set())
         worker.hold.set()
         await until("processed", lambda: len(worker.processed) == 44)
         assert lag(worker) == 0
+        await until("all is applied", worker.loopback.rests.is_set)
 
 
 async def test_what_others_write_in_between_is_fetched_in_its_place(
