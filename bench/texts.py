@@ -88,14 +88,19 @@ and what was tried and not taken is in decisions [8](decisions/0008-compiled.md)
 targets") is what the design gives. In memory only, **Quix Streams** does not keep the
 book, which Steelyard does all the while.
 
-**Live** at 2,000 notifications/s worker, exchange, broker and readers take about 140 % of two
-cores, and up to 167 % around the end of a second, when the windows of all instruments close. There
-a request to Kafka takes 10 to 25 ms that takes 2 to 4 ms else, and a window needs two, one after
-the other (decision [12](decisions/0012-loopback.md)): its frame's and its own. Each step waits for
-a turn of one loop, too, which is busy for two thirds of the time. What was tried against it and
-gave nothing is there as well: a second client, uvloop, one append at a time, more rounds of the
-loop. The machine's own speed differs by a tenth from hour to hour: the same exchange at 2,000/s
-took 37 to 45 % of a core, and the worker 55 to 65 %.
+**Live** at 2,000 notifications/s worker, exchange, broker and readers take about 135 % of two
+cores, and more around the end of a second: the windows of all instruments close within 100 ms. A
+window needs two requests to Kafka, one after the other (decision
+[12](decisions/0012-loopback.md)): its frame's and its own. Of 65 ms, the median of a traced run,
+27 are from receipt until Kafka has the frame (frames are collected for 21 ms), 23 until all that
+Kafka acknowledged with it is applied, 8 for the window's own request. Collecting for less gives
+more and smaller requests, and those are what the cores are full of: for 14 and 7 ms the median
+was 39 to 53 and 43 to 51 ms, for 21 ms 39 to 47 in runs between, and a worker took 4 and 7 % more.
+What was tried and gave nothing is in decisions 12 and [13](decisions/0013-turns.md): a second
+client, uvloop, one append at a time, more rounds of the loop. The machine's own speed differs by a
+tenth from minute to minute: the same exchange at 2,000/s took 34 to 45 % of a core, and the worker
+50 to 61 %. Another run of the same commit, half an hour before that of the table, gave 83.9 and
+425.4 ms at 2,000/s, at 60.2 %; ten shorter ones 39 to 61 and 69 to 176 ms.
 
 **Memory** still grew a little in the second half of its hour; why was not found. Python's small
 objects were 61 MB of it after 43 minutes; the history is an hour of windows, so its files grow for
