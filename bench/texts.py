@@ -90,18 +90,23 @@ book, which Steelyard does all the while.
 
 **Live** at 2,000 notifications/s worker, exchange, broker and readers take about 135 % of two
 cores, and more around the end of a second: the windows of all instruments close within 100 ms. A
-window needs two requests to Kafka, one after the other (decision
-[12](decisions/0012-loopback.md)): its frame's and its own. Of 65 ms, the median of a traced run,
-27 are from receipt until Kafka has the frame (frames are collected for 21 ms), 23 until all that
-Kafka acknowledged with it is applied, 8 for the window's own request. Collecting for less gives
-more and smaller requests, and those are what the cores are full of: for 14 and 7 ms the median
-was 39 to 53 and 43 to 51 ms, for 21 ms 39 to 47 in runs between, and a worker took 4 and 7 % more.
-What was tried and gave nothing is in decisions 12 and [13](decisions/0013-turns.md): a second
-client, uvloop, one append at a time, more rounds of the loop. The machine's own speed differs by a
-tenth from minute to minute: the same exchange at 2,000/s took 34 to 45 % of a core, and the worker
-50 to 61 %. Another run of the same commit, half an hour before that of the table, gave 83.9 and
-425.4 ms at 2,000/s, at 60.2 %; ten shorter ones 39 to 61 and 69 to 176 ms.
+window needs two requests to Kafka, one after the other (decision [12](decisions/0012-loopback.md)):
+its frame's and its own. Of 65 ms, the median of a traced run, 27 are from receipt until Kafka has
+the frame (frames are collected for 21 ms), 23 until all that Kafka acknowledged with it is applied,
+8 for the window's own request. Collecting for less gives more and smaller requests, and those are
+what the cores are full of: for 14 and 7 ms the median was 39 to 53 and 43 to 51 ms, for 21 ms 39 to
+47 in runs between, and a worker took 4 and 7 % more. Collecting for 3 ms only while windows close
+gave 41 to 52 ms, without it 48 to 51, and no less at p99; an exchange of lower priority (nice 10)
+55 and 58 ms, without it 48 and 49. What was tried and gave nothing is in decisions 12 and
+[13](decisions/0013-turns.md): a second client, uvloop, one append at a time, more rounds of the
+loop. The machine's own speed differs by a tenth from minute to minute: the same exchange at 2,000/s
+took 34 to 45 % of a core, and the worker 50 to 61 %. Seven shorter runs of the same code within the
+same quarter of an hour had medians of 43 to 66 ms (the table's fits among them) and p99 of 91 to
+207 ms, at 53 to 60 % of a core.
 
-**Memory** still grew a little in the second half of its hour; why was not found. Python's small
-objects were 61 MB of it after 43 minutes; the history is an hour of windows, so its files grow for
-as long. The hour was not a quiet one: fault runs and tests had the other core for half of it."""
+**Memory** still grew a little in the second half of its hour. In another hour of the code before
+e015894, looked into once a minute, the caches of RocksDB for the history's blocks grew from 19 to
+29 MB in the second half, of at most 32 for eight partitions; Python's objects did not become more,
+and what the C library held in use, without those caches, did not grow. Since then all databases of
+a worker share one cache of 8 MiB (app/exact/store.py); an hour with it has not been run. The
+table's hour was not a quiet one: fault runs and tests had the other core for half of it."""

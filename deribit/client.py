@@ -178,6 +178,8 @@ class Client:
         finally:
             self._opening = None
         try:
+            if self._closing.is_set():  # in the turn of the loop in which the socket was opened
+                await self._socket.close()
             return await self._converse(self._socket)
         finally:
             self._socket = None

@@ -56,7 +56,6 @@ def _config(options: argparse.Namespace) -> Config:
     client_id, colon, secret = options.credentials.partition(":")
     if not (client_id and colon and secret):
         raise ConfigError("--credentials has the form id:secret")
-    start = {} if options.start_ms is None else {"start_ms": options.start_ms}
     return Config(
         host=options.host,
         port=options.port,
@@ -78,7 +77,7 @@ def _config(options: argparse.Namespace) -> Config:
         limits=not options.no_limits,
         open_raw=options.open_raw,
         testnet=options.testnet,
-        **start,
+        start_ms=options.start_ms,
     )
 
 

@@ -1,8 +1,7 @@
 """What an exchange is started with: one frozen object, checked when it is made."""
 
 import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,7 +28,7 @@ class Config:
     instruments: int = 14
     rate: float = 60.0  # notifications/s over all 100ms book channels together
     speed: float = 1.0  # venue time per wall time; infinity is "as fast as it goes"
-    start_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    start_ms: int | None = None  # venue time at which it begins; None: the wall clock
     recording: Path | None = None
     hold: Literal["no", "first", "all"] = "no"
     truth: Path | None = None

@@ -43,7 +43,8 @@ class Model:
         self._teller = Teller(hub, truth, lambda: self._now_us)
         self._speed = config.speed
         self._steps = 0
-        self._start_us = self._now_us = config.start_ms * 1_000
+        self._follows_wall_clock = config.start_ms is None and config.speed == 1
+        self._now_us = _wall_us() if config.start_ms is None else config.start_ms * 1_000
         self._turn_at = time.monotonic()
         self._change_ids = dict(FIRST_CHANGE_ID)
         self._trade_ids: dict[str, int] = {}
@@ -150,6 +151,8 @@ class Model:
 
     async def run(self) -> None:
         begin = time.monotonic()
+        if self._follows_wall_clock:  # opening the markets has taken a while: that is made up for
+            begin -= (_wall_us() - self._now_us) / 1_000_000
         late = False
         while True:
             passed_us = (time.monotonic() - begin) * 1_000_000
@@ -208,6 +211,11 @@ class Model:
     def _next_change_id(self, market: Market) -> int:
         self._change_ids[market.instrument.inverse] += 1
         return self._change_ids[market.instrument.inverse]
+
+
+def _wall_us() -> int:
+    """Return the wall clock, µs since the epoch."""
+    return time.time_ns() // 1_000
 
 
 def _say_late(late: bool, behind_us: float) -> None:

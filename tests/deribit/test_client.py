@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection as Socket
 from websockets.asyncio.server import serve
 
+import deribit.client
 from deribit.auth import Credentials
 from deribit.backoff import Backoff
 from deribit.client import Client
@@ -27,6 +28,7 @@ from deribit.events import (
     Subscribed,
     Tick,
 )
+from deribit.reader import Reader
 from tests.deribit.script import BTC, ETH, book, heartbeat
 from tests.deribit.server import PATIENCE_S, ScriptedVenue, failing, usual_answer
 
@@ -264,6 +266,27 @@ async def test_close_does_not_wait_for_a_handshake_that_hangs() -> None:
     await asyncio.wait_for(client.close(), 3)
     await asyncio.wait_for(task, 3)
     server.close()
+
+
+async def test_close_in_the_turn_in_which_the_socket_is_opened_ends_the_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Found by a test that stood: the client was told to close just then, and went on for good."""
+    open_socket = deribit.client.open_socket
+
+    async with ScriptedVenue() as venue:
+        client = client_of(venue.url)
+
+        async def closed_just_then(url: str) -> Reader:
+            socket = await open_socket(url)
+            await client.close()
+            return socket
+
+        monkeypatch.setattr(deribit.client, "open_socket", closed_just_then)
+        await asyncio.wait_for(client.run(), PATIENCE_S)
+        events = await until(client, Disconnected)
+        assert [event.reason for event in of(events, Disconnected)] == ["stopped"]
+        assert await client.receive() == []
 
 
 async def test_close_says_so_in_the_stream_and_ends_it() -> None:

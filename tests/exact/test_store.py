@@ -15,7 +15,7 @@ import pytest
 from faust.types import TP
 
 from app.exact.record import pack, position_of
-from app.exact.store import StateStore, StateTable, StoreLocked
+from app.exact.store import BLOCK_CACHE_BYTES, StateStore, StateTable, StoreLocked
 from tests.chaos.steps import damage
 from tests.harness.processes import Child, python
 
@@ -60,6 +60,24 @@ def filled(folder: Path) -> StateStore:
         store.put_acknowledged(TOPIC, {b"k%d" % offset: pack(1, offset, payload)}, offset)
     store._db_for_partition(0).flush()
     return store
+
+
+# Memory
+
+
+def test_all_databases_of_a_worker_share_one_cache_of_blocks(tmp_path: Path) -> None:
+    stores = [filled(tmp_path / name) for name in ("one", "another")]
+    for _ in range(2):  # a block is kept when it is read
+        for store in stores:
+            assert len(list(store.records(0))) == 200
+
+    def measured(name: str) -> set[int]:
+        asked = f"rocksdb.block-cache-{name}"
+        return {int(store._db_for_partition(0).property_value(asked)) for store in stores}
+
+    assert measured("capacity") == {BLOCK_CACHE_BYTES}
+    (usage,) = measured("usage")  # of both: the same cache
+    assert 2 * 200 * 2_000 < usage <= BLOCK_CACHE_BYTES
 
 
 # Value and offset

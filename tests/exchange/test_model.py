@@ -1,13 +1,15 @@
+import asyncio
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from exchange.config import MAX_INSTRUMENTS, Config, ConfigError
+from exchange.config import MAX_INSTRUMENTS, STEP_US, Config, ConfigError
 from exchange.hub import Hub
 from exchange.instruments import catalogue
-from exchange.model import Model
+from exchange.model import MAX_STEPS_PER_TURN, Model
 from exchange.rates import order_rates
 from exchange.truth import Truth
 
@@ -52,6 +54,22 @@ def test_the_truth_is_a_function_of_seed_and_venue_time(tmp_path: Path) -> None:
     assert first == longer[: len(first)]
     assert len(longer) > len(first)
     assert first != other_seed
+
+
+async def test_the_venues_clock_is_the_wall_clock_however_long_opening_took(tmp_path: Path) -> None:
+    with Truth(tmp_path / "truth") as truth:
+        model = Model(Config(instruments=4, rate=30), Hub(), truth)
+        opened_us = model.now_us()
+        time.sleep(0.3)  # as a hundred more instruments would take
+        wanted_us = time.time_ns() // 1_000
+        running = asyncio.create_task(model.run())
+        await asyncio.sleep(0)  # a turn of the loop: as many steps as one may have
+        made_up_us = model.now_us() - opened_us
+        while model.now_us() < wanted_us - STEP_US:
+            await asyncio.sleep(0)
+        running.cancel()
+    assert made_up_us > (MAX_STEPS_PER_TURN - 1) * STEP_US
+    assert model.now_us() <= time.time_ns() // 1_000
 
 
 def test_an_instrument_opens_the_same_whoever_is_listed_beside_it(tmp_path: Path) -> None:
