@@ -27,6 +27,9 @@ NOUNS = {"imbalance": ImbalanceAnswer, "books": BookAnswer, "windows": WindowsAn
 READY_S = 120.0
 TAKEOVER_S = 90.0
 STREAM_S = 60.0
+ROUND_S = 0.5
+"""For asking every worker for everything: what the owners are asked for the others included, it is
+well under what one address may ask in a second."""
 ASK_EVERY_S = 0.02
 """So short, that the moment in which only some instruments are known would be seen."""
 
@@ -88,8 +91,13 @@ def wait_for_all(
 ) -> None:
     """Wait until every worker answers live for everything."""
     deadline = time.monotonic() + timeout_s
-    while refused := refusals(ask_all(workers, names), at_first=at_first):
+    while True:
+        next_round = time.monotonic() + ROUND_S
+        refused = refusals(ask_all(workers, names), at_first=at_first)
+        if not refused:
+            return
         assert time.monotonic() < deadline, refused[:3]
+        time.sleep(max(0.0, next_round - time.monotonic()))
 
 
 def owners(workers: list[Worker], names: list[str]) -> dict[str, set[str]]:
