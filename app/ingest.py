@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,7 +18,7 @@ from mode import Service
 
 from app.connection import Connection, IngestCounts, VenueRefused
 from app.framer import Framer, Outbox
-from app.pace import Pace
+from app.pace import linger_s
 from app.publisher import Publish, Publisher, PublishRefused
 from app.spread import Spread
 from app.wanted import FINEST_PUBLIC_INTERVAL, Wanted
@@ -96,7 +95,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         know: also those of a life before this one, with other settings or another venue's list."""
         self._is_started = False
         self._publisher = Publisher(self.outbox, publish, publish_refused, self.counts)
-        self._pace = Pace(linger_ms / 1_000)
+        self._linger_s = linger_ms / 1_000
         self._connect(0, client)
 
     @classmethod
@@ -239,9 +238,8 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         client = connection.client
         while batch := await client.receive():
             connection.handle(batch)
-            received = self.client.counts.messages
-            if linger_s := self._pace.linger_s(received, time.monotonic(), self.delay_ms()):
-                await asyncio.sleep(linger_s)
+            if collecting_s := linger_s(self._linger_s, self.delay_ms()):
+                await asyncio.sleep(collecting_s)
                 connection.handle(client.take())
             await self._publisher.flush()
 

@@ -93,9 +93,9 @@ class Settings(BaseSettings):
     ingest: bool = True
     """Whether this worker reads the venue at all; off, it only processes what is in `feed`."""
 
-    linger_ms: int = Field(4, ge=0, le=1_000)
-    """Time that a frame waits for more of its instrument, at least: the more all instruments
-    send, the longer. 0: none."""
+    linger_ms: int = Field(2, ge=0, le=1_000)
+    """Time that a frame waits for more of its instrument; longer while the worker falls behind.
+    0: none."""
 
     windows: Annotated[tuple[int, ...], NoDecode] = (1_000, 10_000, 60_000)
     """Window lengths in ms, given as `1s,10s,1m`."""
