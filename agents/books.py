@@ -97,7 +97,7 @@ def register(app: Steelyard) -> None:
             window = ClosedWindow(state.name, length_ms, hop_ms, record["start_ms"], value)
             partition.later.append(window)
             has_closed.set()
-            app.shared.closed(partition.number, state.name, record)
+            app.shared.closed(partition.number, window, record)
         for place, reason, message in outcome.refused:
             value = refused_record(
                 reason=reason,

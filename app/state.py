@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from app.books_codec import BooksCodec
@@ -22,6 +22,7 @@ from app.processor import Processor, Rules
 from app.readiness import FirstReading, readiness_of
 from app.serving import BookView, Owner, Readiness
 from app.turns import Turn
+from models.closed import ClosedWindow
 from models.frame import Frame, Item, Tick
 from models.live import LiveRecord, LiveState
 from orderbook.span import Span
@@ -93,6 +94,8 @@ class WorkerState:
         """From receipt until it was applied, of the last frame."""
         self._newest: dict[tuple[str, Span], int] = {}
         """By instrument and span: start of the newest window in the history."""
+        self.on_closed: Callable[[ClosedWindow], None] | None = None
+        """Is told of each window that is closed here."""
         self.books.on_settled.append(self._forget_partitions)
         self.ingest: Ingest | None = None
         """The service that holds the socket, where this worker ingests."""
@@ -114,12 +117,14 @@ class WorkerState:
         received_ns = frame.items[-1].received_ns if frame.items else 0
         return self.now_ms() - received_ns // 1_000_000 > BEHIND_MS
 
-    def closed(self, partition: int, instrument: str, record: dict[str, Any]) -> None:
+    def closed(self, partition: int, window: ClosedWindow, record: dict[str, Any]) -> None:
         """Note a closed window; the shortest length is part of the live state."""
         self.metrics.window(record["status"], record["end_ms"], self.now_ms())
+        if self.on_closed is not None:
+            self.on_closed(window)
         if record["length_ms"] == self.lengths_ms[0] and "hop_ms" not in record:
-            self._windows[instrument] = record
-            self._heard[partition].change(instrument)
+            self._windows[window.instrument] = record
+            self._heard[partition].change(window.instrument)
 
     def saw_window(self, instrument: str, span: Span, start_ms: int) -> None:
         """Note a window of the history."""

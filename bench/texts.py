@@ -88,21 +88,15 @@ and what was tried and not taken is in decisions [8](decisions/0008-compiled.md)
 targets") is what the design gives. In memory only, **Quix Streams** does not keep the
 book, which Steelyard does all the while.
 
-**Live** at 2,000 notifications/s worker, exchange, broker and readers take about 135 % of two
-cores, and more around the end of a second: the windows of all instruments close within 100 ms. A
-window needs two requests to Kafka, one after the other (decision [12](decisions/0012-loopback.md)):
-its frame's and its own. Of 65 ms, the median of a traced run, 27 are from receipt until Kafka has
-the frame (frames are collected for 21 ms), 23 until all that Kafka acknowledged with it is applied,
-8 for the window's own request. Collecting for less gives more and smaller requests, and those are
-what the cores are full of: for 14 and 7 ms the median was 39 to 53 and 43 to 51 ms, for 21 ms 39 to
-47 in runs between, and a worker took 4 and 7 % more. Collecting for 3 ms only while windows close
-gave 41 to 52 ms, without it 48 to 51, and no less at p99; an exchange of lower priority (nice 10)
-55 and 58 ms, without it 48 and 49. What was tried and gave nothing is in decisions 12 and
-[13](decisions/0013-turns.md): a second client, uvloop, one append at a time, more rounds of the
-loop. The machine's own speed differs by a tenth from minute to minute: the same exchange at 2,000/s
-took 34 to 45 % of a core, and the worker 50 to 61 %. Seven shorter runs of the same code within the
-same quarter of an hour had medians of 43 to 66 ms (the table's fits among them) and p99 of 91 to
-207 ms, at 53 to 60 % of a core.
+**Live** a window is pushed when the worker has closed it, one request to Kafka after its
+notification came: its frame's. In the topic it is one request later. At 2,000 notifications/s
+worker, exchange, broker and readers take about a core, and more around the end of a second: the
+windows of all instruments close within 100 ms. What each step gave, from 43 to 10 ms of median, is
+in decision [14](decisions/0014-own-windows.md), with what single runs differ by: of six runs of 20
+and 30 s five had a p99 of 32 to 67 ms, and one 135. What was tried before and gave nothing is in
+decisions [12](decisions/0012-loopback.md) and [13](decisions/0013-turns.md): a second client,
+uvloop, one append at a time, more rounds of the loop. The tables of earlier commits are of a slower
+machine, where the exchange took 34 to 45 % of a core at this rate; today it takes 25 to 33.
 
 **Memory** still grew a little in the second half of its hour. In another hour of the code before
 e015894, looked into once a minute, the caches of RocksDB for the history's blocks grew from 19 to

@@ -29,8 +29,8 @@ LOOK_EVERY_S: Final = 0.05
 """So often states are compared with those that were sent; they are published each 250 ms."""
 AGEING_S: Final = 0.2
 """So often although no state is new: what is not heard of for long becomes `stale`."""
-LEAST_PAUSE_S: Final = 0.01
-"""Between two wakings; windows of one instant come in several batches."""
+LEAST_PAUSE_S: Final = 0.002
+"""Between two wakings; windows of one instant close one after another."""
 SLICE: Final = 25
 """Clients woken at once; then it is the turn of others on the loop."""
 REST_FACTOR: Final = 2.0

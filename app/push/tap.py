@@ -1,8 +1,13 @@
-"""Closed windows as they come into Kafka, of all partitions: whoever owns an instrument, any worker
-pushes its windows.
+"""Closed windows of all partitions, for the hub: whoever owns an instrument, any worker pushes its
+windows.
 
-A consumer without a group reads from the present on, only while clients follow windows; it commits
-nothing and delays nobody. What it misses while Kafka is away is in the history.
+Those of others come through Kafka: a consumer without a group reads from the present on, only while
+clients follow windows; it commits nothing and delays nobody. What it misses while Kafka is away is
+in the history.
+
+Those that this worker closes are pushed at once, and not again when Kafka brings them. They follow
+from records that Kafka has acknowledged, so that whoever computes them again, after a crash too,
+gets the same bytes (decision 14).
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from aiokafka.errors import KafkaError
 from app.durations import format_span
 from app.push.hub import Hub
 from app.push.latest import Key
+from models.closed import ClosedWindow
 from orderbook.span import Span
 
 log = logging.getLogger("steelyard.push")
@@ -33,17 +39,18 @@ MAX_TAKEN: Final = 100
 """In one turn of the loop, which takes a millisecond."""
 
 
-class _WindowKey(msgspec.Struct):
+class _Window(msgspec.Struct):
     instrument: str
     length_ms: int
+    start_ms: int
     hop_ms: int | None = None
 
 
-_decoder = msgspec.json.Decoder(_WindowKey)
+_decoder = msgspec.json.Decoder(_Window)
 
 
 class Tap:
-    """Reads the topic of closed windows for the hub."""
+    """Gives the hub each closed window once, those of a kind by their start."""
 
     def __init__(
         self, hub: Hub, consumer: Callable[[], AIOKafkaConsumer], topic: str, partitions: int
@@ -52,7 +59,11 @@ class Tap:
         self.topic = topic
         self._consumer = consumer
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
-        self._channels: set[str] = set()
+        self._is_reading = False
+        self._newest: dict[Key, int] = {}
+        """Start of the last window that was handed on. One that does not begin after it was handed
+        on before: an instrument's windows of a length close in order, and a worker that takes a
+        partition over publishes again what it cannot know to be published."""
 
     async def run(self) -> None:
         """Read whenever clients follow windows, until cancelled."""
@@ -70,6 +81,7 @@ class Tap:
         try:
             consumer.assign(self._partitions)
             await consumer.seek_to_end(*self._partitions)
+            self._is_reading = True
             idle_since: float | None = None
             now = asyncio.get_running_loop().time
             while idle_since is None or now() - idle_since < IDLE_S:
@@ -86,24 +98,43 @@ class Tap:
             with suppress(KafkaError):
                 await consumer.stop()
             # What was the last when the reading ended is not the last any more.
-            for channel in self._channels:
+            self._is_reading = False
+            for channel in {key.channel for key in self._newest}:
                 self.hub.latest.forget(channel)
-            self._channels.clear()
+            self._newest.clear()
 
     def take(self, values: Iterable[bytes | None]) -> None:
-        """Hand windows on to the hub."""
-        windows = []
+        """Hand on windows that Kafka brought."""
+        closed = []
         for value in values:
             try:
                 found = _decoder.decode(value or b"")
             except msgspec.MsgspecError as error:
                 log.warning("%s: not a window: %s", self.topic, error)
                 continue
-            span = Span(found.length_ms, found.hop_ms or found.length_ms)
-            key = Key(format_span(span), found.instrument)
-            windows.append((key, value or b""))
+            hop_ms = found.hop_ms or found.length_ms
+            closed.append(
+                ClosedWindow(
+                    found.instrument, found.length_ms, hop_ms, found.start_ms, value or b""
+                )
+            )
+        self._hand_on(closed)
+
+    def own(self, window: ClosedWindow) -> None:
+        """Hand on a window that this worker has closed, if any client follows windows."""
+        if self._is_reading or self.hub.windows_followed.is_set():
+            self._hand_on([window])
+
+    def _hand_on(self, closed: Iterable[ClosedWindow]) -> None:
+        windows = []
+        for each in closed:
+            channel = format_span(Span(each.length_ms, each.hop_ms))
+            key = Key(channel, each.instrument)
+            newest = self._newest.get(key)
+            if newest is None or each.start_ms > newest:
+                self._newest[key] = each.start_ms
+                windows.append((key, each.value))
         if windows:
-            self._channels.update(key.channel for key, _ in windows)
             self.hub.put_windows(windows)
 
 
