@@ -79,11 +79,11 @@ def replay(
 
     The log is written when the workers have shared out its partitions, as fast as the broker takes
     it: a worker that joined later would have them shared out again, in the midst of it. From then
-    on workers are held. The time is from the first windows that can be read to the last, as with
-    the peers. Checkpoints and commits go on meanwhile. The commit that includes everything is told
-    apart: it waits for the states that are due last, by their age (decision 0006), with nothing
-    left to compute; of workers that are held it is not waited for. Starting a worker is no part of
-    it: see restart.py.
+    on workers are held. The time is from the first windows that can be read, while the log is still
+    being written, to the last, as with the peers. Checkpoints and commits go on meanwhile. The
+    commit that includes everything is told apart: it waits for the states that are due last, by
+    their age (decision 0006), with nothing left to compute; of workers that are held it is not
+    waited for. Starting a worker is no part of it: see restart.py.
     """
     before = load()
     configured = broker.installation()
@@ -106,21 +106,22 @@ def replay(
             output = await follow(reader, wanted, is_counted, timeout_s=TIMEOUT_S, alive=alive)
             return output, usage.percent()
 
+        async def write() -> tuple[dict[str, int], float | None]:
+            written = await write_frames(configured, log)
+            if percent is not None:
+                return written, None
+            return written, await committed(
+                configured.kafka,
+                configured.app_id,
+                pipeline.topic("feed"),
+                timeout_s=TIMEOUT_S,
+                alive=alive,
+            )
+
         async def measure() -> tuple[dict[str, int], Output, dict[str, float], float | None]:
             async with Reader(configured.kafka, pipeline.topic("windows")) as reader:
-                written = await write_frames(configured, log)
-                if percent is not None:
-                    return written, *await follow_all(reader), None
-                (output, used), end = await asyncio.gather(
-                    follow_all(reader),
-                    committed(
-                        configured.kafka,
-                        configured.app_id,
-                        pipeline.topic("feed"),
-                        timeout_s=TIMEOUT_S,
-                        alive=alive,
-                    ),
-                )
+                # Followed from before it is written: workers begin while it is.
+                (output, used), (written, end) = await asyncio.gather(follow_all(reader), write())
             return written, output, used, end
 
         started[0].wait_until("sharing partitions", lambda: have_shared(started), SHARED_S)
