@@ -101,7 +101,6 @@ class Tap:
             self._is_reading = False
             for channel in {key.channel for key in self._newest}:
                 self.hub.latest.forget(channel)
-            self._newest.clear()
 
     def take(self, values: Iterable[bytes | None]) -> None:
         """Hand on windows that Kafka brought."""
