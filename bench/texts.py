@@ -33,11 +33,12 @@ is not in a commit is in the feed, and is computed again after a crash. It reads
 ingest writes them; the peers read a record a notification, which is how each of them is used. Each
 peer is given as much of the log as it can do in about half a minute; rates are from the first
 windows published to the last, so that starts do not count. Steelyard's workers are given the log
-when they have shared out its partitions, and their time runs while it is still being written. Where it says {PERCENT:g} % of a core, a control group of
-Linux gives each worker no more, and the log is shorter: two of them, their broker and the reader
-fit into two cores. Processor time is that of the whole process, its start included, which weighs
-most on who is given least. Kafka Streams has one stream thread, and those of the JVM beside it,
-which compiles while it runs: that counts."""
+when they have shared out its partitions, and their time runs while it is still being written.
+Where it says {PERCENT:g} % of a core, a control group of Linux gives each worker no more, and the
+log is shorter: two of them, their broker and the reader fit into two cores. Processor time is that
+of the whole process, its start included, which weighs most on who is given least. Kafka Streams
+has one stream thread, and those of the JVM beside it, which compiles while it runs: that
+counts."""
 PEERS: Final = """\
 What each of them keeps, and what a crash leaves of it:
 
