@@ -13,7 +13,7 @@ from typing import Any
 
 from app.exact.delivery import Record
 from app.exact.partition import Partition
-from app.history_codec import Chunk, chunk_key, chunk_number, chunks_kept
+from app.history_codec import CHUNK_WINDOWS, Chunk, chunk_key, chunk_number, chunks_kept
 from app.worker import Steelyard
 from models.closed import ClosedWindow, decode_closed
 from orderbook.span import Span
@@ -47,9 +47,23 @@ def register(app: Steelyard) -> None:
         chunk = keeper.state(partition, key)
         if chunk is None:
             chunk = partition.states[key] = {}
-            expired = chunk_key(window.instrument, span, number - kept)
-            partition.states.pop(expired, None)
-            partition.touch(expired, offset)
+            expire(partition, offset, window.instrument, span, number - kept)
         chunk[window.start_ms] = window.value
-        partition.touch(key, offset, len(window.value))
+        partition.touch(key, offset)
+        if len(chunk) == CHUNK_WINDOWS:
+            partition.rewrite([key])
         app.shared.saw_window(window.instrument, span, window.start_ms)
+
+    def expire(
+        partition: Partition[Chunk], offset: int, instrument: str, span: Span, number: int
+    ) -> None:
+        """Delete the chunks up to a number: one, or many if there were no windows for long.
+
+        Numbers have the same digits for centuries, so their order is that of the keys.
+        """
+        last = chunk_key(instrument, span, number)
+        for key in keeper.stored_keys(partition, chunk_key(instrument, span, 0)):
+            if key > last:
+                break
+            partition.states.pop(key, None)
+            partition.touch(key, offset)

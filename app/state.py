@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 HISTORY_CHECKPOINT_S: Final = 10.0
 HISTORY_MAX_AGE_S: Final = 120.0
-"""A chunk is written whole: when it has grown by about half, and at the latest after this. What is
-not yet written is replayed from `closed`, where a repeat changes nothing."""
+"""A chunk is written whole: when it is full, and at the latest after this. What is not yet written
+is replayed from `closed`, where a repeat changes nothing."""
 RETIRED_SHOWN_MS: Final = 24 * 3_600_000
 """So long an instrument that the venue has delisted is still answered for, as `retired`."""
 BEHIND_MS: Final = 1_000
@@ -73,6 +73,7 @@ class WorkerState:
             HistoryCodec(),
             interval_s=HISTORY_CHECKPOINT_S,
             max_age_s=HISTORY_MAX_AGE_S,
+            input_per_record=None,
             is_lazy=True,
         )
         app.keepers += [self.books, self.history]

@@ -23,7 +23,7 @@ log = logging.getLogger("steelyard.keeper")
 
 S = TypeVar("S")
 
-MAX_RESENT_RECORDS: Final = 200
+MAX_RESENT_RECORDS: Final = 1_000
 """Of states not in memory, so many are written again at a checkpoint after a foreign write."""
 INPUT_PER_RECORD: Final = 8
 """A state is written when its input since is this many times its record, if not before: see
@@ -57,7 +57,7 @@ class Checkpoints(Generic[S]):
             try:
                 max_age_s = 0.0 if whole else keeper.max_age_s
                 async with partition.whole:
-                    due = sorted(partition.due(INPUT_PER_RECORD, max_age_s, now))
+                    due = sorted(partition.due(keeper.input_per_record, max_age_s, now))
                 await self._take(partition, due, taken, records)
                 async with partition.whole:
                     if not keeper.may_send(partition):

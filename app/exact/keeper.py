@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from faust.types import TP, AppT
 
-from app.exact.checkpoints import Checkpoints
+from app.exact.checkpoints import INPUT_PER_RECORD, Checkpoints
 from app.exact.delivery import Record
 from app.exact.partition import Partition
 from app.exact.record import BadRecord, position_of
@@ -68,6 +68,7 @@ class StateKeeper(Generic[S]):
         *,
         interval_s: float = 0.0,
         max_age_s: float = 0.0,
+        input_per_record: int | None = INPUT_PER_RECORD,
         is_lazy: bool = False,
     ) -> None:
         self.app = app
@@ -78,6 +79,8 @@ class StateKeeper(Generic[S]):
         """Least time between two checkpoints of a partition, beyond the commit interval."""
         self.max_age_s = max_age_s
         """A changed state is written at the latest after this; with 0 at every checkpoint."""
+        self.input_per_record = input_per_record
+        """It is written once it was told so many times its record; with None, that is no reason."""
         self.is_lazy = is_lazy
         """States are read when they are asked for, and leave memory when they are written."""
         self.partitions: dict[int, Partition[S]] = {}
@@ -170,6 +173,12 @@ class StateKeeper(Generic[S]):
             return partition.states.get(key)
         record = self.store.get_record(number, key)
         return None if record is None else self._load(key, record)
+
+    def stored_keys(self, partition: Partition[S], first: bytes) -> Iterator[bytes]:
+        """Iterate over the keys in the table from one on, without those that are deleted."""
+        for key in self.store.keys(partition.number, first):
+            if key in partition.states or key not in partition.dirty:
+                yield key
 
     # For the consumer
 

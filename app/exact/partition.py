@@ -71,14 +71,17 @@ class Partition(Generic[S]):
             unwritten = self.dirty.setdefault(key, Unwritten(self.position, now))
             unwritten.must = True
 
-    def due(self, input_per_record: int, max_age_s: float, now: float) -> list[bytes]:
+    def due(self, input_per_record: int | None, max_age_s: float, now: float) -> list[bytes]:
         """Return the keys of what is to be written now."""
         return [
             key
             for key, unwritten in self.dirty.items()
             if unwritten.must
             or now - unwritten.at >= max_age_s
-            or unwritten.input_bytes >= input_per_record * self.sizes.get(key, 0)
+            or (
+                input_per_record is not None
+                and unwritten.input_bytes >= input_per_record * self.sizes.get(key, 0)
+            )
         ]
 
     def put_back(self, taken: dict[bytes, Unwritten]) -> None:

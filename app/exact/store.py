@@ -29,7 +29,7 @@ log = logging.getLogger("steelyard.store")
 
 BLOCK_CACHE_BYTES = 8 * 1024 * 1024
 """Of a worker; Faust's default is 2 GiB per table and partition. What is read is mostly history:
-chunks of 100 kB that are read once, and would fill a cache of each partition in hours."""
+chunks of 16 kB that are read once, and would fill a cache of each partition in hours."""
 WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 MAX_WRITE_BUFFERS = 2
 NO_SPACE = "No space left"
@@ -81,6 +81,17 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
     def records(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over all records of a partition."""
         yield from self._visible_items(self._db_for_partition(partition))
+
+    def keys(self, partition: int, first: bytes) -> Iterator[bytes]:
+        """Iterate over the keys of a partition in their order, from one on."""
+        iterator = self._db_for_partition(partition).iter()
+        iterator.seek(first)
+        while iterator.valid():
+            key = iterator.key()
+            if key != self.offset_key:
+                yield key
+            iterator.next()
+        iterator.status()
 
     def put_acknowledged(
         self, tp: TP, records: Mapping[bytes, bytes | None], offset: int | None

@@ -1,0 +1,96 @@
+"""The history: chunks leave memory when they are full, and the disk when they are old."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents import history
+from app.exact.keeper import StateKeeper
+from app.exact.loopback import Appended
+from app.history_codec import CHUNK_WINDOWS, Chunk, chunk_key, chunk_number, chunks_kept
+from app.settings import Settings
+from app.topics import ensure_topics
+from models.closed import ClosedWindow, encode_closed
+from orderbook.span import Span
+from tests.exact.counting import running, until
+from tests.harness.in_process import Worker
+from tests.processor.market import START_MS
+
+pytestmark = pytest.mark.timeout(120)
+
+NAME = "BTC-PERPETUAL"
+SECOND = Span.tumbling(1_000)
+NEVER_MS = 3_600_000
+FIRST = chunk_number(START_MS, SECOND)
+CHUNK_MS = CHUNK_WINDOWS * SECOND.hop_ms
+KEPT_WINDOWS = 20
+
+
+def key(number: int) -> bytes:
+    return chunk_key(NAME, SECOND, FIRST + number)
+
+
+class Kept:
+    """The history of one instrument, in a worker."""
+
+    def __init__(self, installation: Settings) -> None:
+        self.worker = Worker(
+            installation, history, checkpoint_ms=NEVER_MS, history=KEPT_WINDOWS, windows=(1_000,)
+        )
+        self.shared = self.worker.app.shared
+        self.number = self.shared.partition_of(NAME)
+
+    @property
+    def keeper(self) -> StateKeeper[Chunk]:
+        return self.shared.history
+
+    async def append(self, chunk: int, windows: range) -> None:
+        """Close windows of a chunk, and wait until the history has them."""
+        starts = [(FIRST + chunk) * CHUNK_MS + each * SECOND.hop_ms for each in windows]
+        value = encode_closed([ClosedWindow(NAME, *SECOND, start, b"{}") for start in starts])
+        record = Appended(NAME.encode(), value)
+        await (await self.shared.closed_windows.append(self.number, [record]))
+        await until("in the history", lambda: starts[-1] in (self.peek(chunk) or {}))
+
+    def peek(self, chunk: int) -> Chunk | None:
+        return self.keeper.peek(self.number, key(chunk))
+
+    def on_disk(self) -> list[bytes]:
+        return list(self.keeper.store.keys(self.number, b""))
+
+
+async def test_a_chunk_is_written_when_it_is_full_and_then_leaves_memory(
+    installation: Settings,
+) -> None:
+    await ensure_topics(installation)
+    kept = Kept(installation)
+    async with running(kept.worker):
+        await until("owned", lambda: kept.number in kept.keeper.partitions)
+        partition = kept.keeper.partitions[kept.number]
+        await kept.append(0, range(CHUNK_WINDOWS - 1))
+        await kept.keeper.checkpoint(kept.number)
+        assert kept.on_disk() == []
+        await kept.append(0, range(CHUNK_WINDOWS - 1, CHUNK_WINDOWS))
+        await kept.append(1, range(1))
+        await kept.keeper.checkpoint(kept.number)
+        assert kept.on_disk() == [key(0)]
+        assert list(partition.states) == [key(1)]
+        assert len(kept.peek(0) or {}) == CHUNK_WINDOWS
+
+
+async def test_what_is_old_is_deleted_also_where_windows_were_missing(
+    installation: Settings,
+) -> None:
+    await ensure_topics(installation)
+    kept = Kept(installation)
+    chunks = chunks_kept(KEPT_WINDOWS)
+    async with running(kept.worker):
+        await until("owned", lambda: kept.number in kept.keeper.partitions)
+        for number in (0, 1, chunks):
+            await kept.append(number, range(CHUNK_WINDOWS))
+            await kept.keeper.checkpoint(kept.number, whole=True)
+        assert kept.on_disk() == [key(1), key(chunks)]
+        await kept.append(10 * chunks, range(CHUNK_WINDOWS))
+        await kept.keeper.checkpoint(kept.number, whole=True)
+        assert kept.on_disk() == [key(10 * chunks)]
+        assert kept.peek(1) is None
