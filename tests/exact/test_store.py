@@ -15,7 +15,14 @@ import pytest
 from faust.types import TP
 
 from app.exact.record import pack, position_of
-from app.exact.store import BLOCK_CACHE_BYTES, StateStore, StateTable, StoreLocked
+from app.exact.store import (
+    BLOCK_CACHE_BYTES,
+    MAX_WRITE_BUFFERS,
+    WRITE_BUFFER_BYTES,
+    StateStore,
+    StateTable,
+    StoreLocked,
+)
 from tests.chaos.steps import damage
 from tests.harness.processes import Child, python
 
@@ -78,6 +85,18 @@ def test_all_databases_of_a_worker_share_one_cache_of_blocks(tmp_path: Path) -> 
     assert measured("capacity") == {BLOCK_CACHE_BYTES}
     (usage,) = measured("usage")  # of both: the same cache
     assert 2 * 200 * 2_000 < usage <= BLOCK_CACHE_BYTES
+
+
+def test_what_a_database_has_not_written_to_its_tables_is_bounded(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    database = store._db_for_partition(0)
+    held = []
+    for offset in range(4 * WRITE_BUFFER_BYTES // 2_000):
+        payload = random.Random(offset).randbytes(2_000)
+        store.put_acknowledged(TOPIC, {b"k%d" % offset: pack(1, offset, payload)}, offset)
+        held.append(int(database.property_value("rocksdb.cur-size-all-mem-tables")))
+    # RocksDB takes a buffer in blocks of an eighth, and switches when the last one does not fit.
+    assert WRITE_BUFFER_BYTES / 2 < max(held) <= MAX_WRITE_BUFFERS * WRITE_BUFFER_BYTES * 9 / 8
 
 
 # Value and offset
