@@ -18,7 +18,7 @@ export class History {
     this.lengthMs = lengthMs;
     this.span = span; // [from, to] of a past span, or null
     this.windows = [];
-    this.reason = ""; // why there are no (new) windows
+    this.reason = "Asking for windows…"; // why there are no (new) windows
     this.isWhole = false; // whether a past span was answered
     this.isAsking = false;
     this.retryMs = RETRY_MS;
@@ -45,7 +45,7 @@ export class History {
       this.windows = [...this.windows, ...data.filter((window) => window.start_ms >= last)];
       if (this.span) this.isWhole = true;
       else this.windows = this.windows.slice(-MAX_WINDOWS);
-      this.reason = this.windows.length ? "" : "No window has closed yet.";
+      this.reason = this.windows.length ? "" : this.#noWindows();
       this.retryMs = data.length ? RETRY_MS : Math.min(this.retryMs * 1.5, MAX_RETRY_MS);
     } catch (error) {
       this.reason = `No new windows: ${error.message}`;
@@ -54,6 +54,10 @@ export class History {
     this.askAt = performance.now() + this.retryMs;
     this.isAsking = false;
     return before !== [this.windows.length, this.end, this.reason].join();
+  }
+
+  #noWindows() {
+    return this.span ? "No window in this span." : "No window has closed yet.";
   }
 
   #url() {

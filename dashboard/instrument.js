@@ -116,8 +116,7 @@ export class InstrumentView {
     const decimals = Math.max(this.figures.decimals, ...mids.map((mid) => decimalsOf(mid)));
     for (const chart of this.charts) chart.show(table, decimals);
     const count = history.windows.length;
-    const text = history.reason
-      || (count ? `${count} windows of ${duration(history.lengthMs)}.` : "No window in this span.");
+    const text = history.reason || `${count} windows of ${duration(history.lengthMs)}.`;
     if ($("windows-note").textContent !== text) $("windows-note").textContent = text;
     $("panels").dataset.end = history.end;
     $("panels").dataset.windows = count;

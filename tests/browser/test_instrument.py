@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from urllib.request import urlopen
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import NOTE_STALE, Watched, stale_after_s
 from tests.browser.modelled import ModelledServing
@@ -266,8 +266,17 @@ async def test_what_is_not_there_is_said(open_page: Open, modelled: ModelledServ
         await expect(page.locator("#panels")).to_be_hidden()
         await page.goto(f"{url}/#instrument=<script>&from=9&to=1&length=x")
         await expect(page.locator("#instrument")).to_be_hidden()
+        note, held = page.locator("#windows-note"), asyncio.Event()
+
+        async def hold(route: Route) -> None:
+            await held.wait()
+            await route.continue_()
+
+        await page.route("**/v1/windows/**", hold)
         await page.goto(f"{url}/#instrument={ETH}&length=7s&from=1000&to=2000")
-        await expect(page.locator("#windows-note")).to_have_text("No window in this span.")
+        await expect(note).to_have_text("Asking for windows…")
+        held.set()
+        await expect(note).to_have_text("No window in this span.")
         await expect(page.locator("#lengths input:checked")).to_have_value("1s")
         refused = [error for error in watched.errors if "404" not in error]
         assert refused == []
