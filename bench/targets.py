@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from bench.growth import DEPTH
 from bench.tables import markdown, number
 
 Reports = dict[str, dict[str, Any]]
@@ -17,11 +18,16 @@ LEAST_SCALING: Final = 1.7
 MOST_MB: Final = 400.0
 FLAT_MB_AN_HOUR: Final = 10.0
 """A line through the noise of an allocator is not quite level."""
+MOST_GROWTH: Final = 1.25
+"""Flat: the cost of a notification with the most instruments, against one."""
+MOST_DEEPER: Final = 4.0
+"""Proportional to the logarithm of the depth: log 10,000 is four times log 10."""
 
 
 def targets(reports: Reports) -> str:
     """Return the table of targets."""
-    rows = [*_replay(reports), *_live(reports), *_restart(reports), *_memory(reports)]
+    parts = (_replay, _live, _restart, _memory, _growth)
+    rows = [row for part in parts for row in part(reports)]
     return markdown(("what", "target", "measured", "reached"), rows)
 
 
@@ -126,6 +132,25 @@ def _memory(reports: Reports) -> list[Row]:
             target = f"≤ {FLAT_MB_AN_HOUR:g} MB an hour"
             rows.append((f"{over}, second half", target, f"{slope:+} MB an hour", _yes(is_flat)))
     return rows
+
+
+def _growth(reports: Reports) -> list[Row]:
+    results = _results(reports, "growth")
+    over_instruments = [each for each in results if each["depth"] == DEPTH]
+    over_depths = [each for each in results if each["instruments"] == 1]
+    return [
+        *_grown(over_instruments, "instruments", "instruments", MOST_GROWTH),
+        *_grown(over_depths, "depth", "levels a side", MOST_DEEPER),
+    ]
+
+
+def _grown(results: list[dict[str, Any]], axis: str, what: str, most: float) -> list[Row]:
+    if not results:
+        return []
+    first, last = (of(results, key=lambda each: each[axis]) for of in (min, max))
+    ratio = last["us_per_change"] / first["us_per_change"]
+    name = f"cost of a notification, {number(last[axis])} {what} against {number(first[axis])}"
+    return [(name, f"≤ {most:g}×", f"{ratio:.2f}×", _yes(ratio <= most))]
 
 
 def _results(reports: Reports, part: str) -> list[dict[str, Any]]:

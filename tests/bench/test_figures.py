@@ -227,6 +227,18 @@ def test_a_target_that_was_not_measured_to_the_end_is_not_reached() -> None:
     assert "| live, 2,000/s | live at all | not in time | no |" in text
 
 
+def test_growth_is_told_along_each_axis() -> None:
+    costs = [(1, 100, 8.0), (500, 100, 12.0), (1, 10, 7.0), (1, 100, 9.0), (1, 10_000, 14.0)]
+    results = [
+        {"instruments": instruments, "depth": depth, "us_per_change": cost}
+        for instruments, depth, cost in costs
+    ]
+    text = targets({"growth": {"results": results}})
+    what = "cost of a notification"
+    assert f"| {what}, 500 instruments against 1 | ≤ 1.25× | 1.50× | no |" in text
+    assert f"| {what}, 10,000 levels a side against 10 | ≤ 4× | 2.00× | yes |" in text
+
+
 def test_processor_time_is_a_notifications() -> None:
     (line,) = throughput([{**RESULTS[0], "cpu_s": 2.5, "changes": 10_000}]).splitlines()[2:]
     assert "| 250 |" in line

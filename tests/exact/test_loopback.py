@@ -8,7 +8,7 @@ import pytest
 from faust.types import TP
 
 from app.exact.loopback import OwnRecord
-from app.exact.transport import CALM_FETCH_WAIT_MS, FETCH_WAIT_MS
+from app.exact.thread import CALM_FETCH_WAIT_MS, FETCH_WAIT_MS
 from app.settings import Settings
 from tests.exact.counting import Exact, commits, expected, produce, running, stored, until
 
