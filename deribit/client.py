@@ -47,7 +47,7 @@ __all__ = ["Client", "ClientCounts", "Stamped"]
 
 OPEN_TIMEOUT_S: Final = 10.0
 QUEUE_MAX_MESSAGES: Final = 20_000
-"""Ten seconds of all perpetuals at five times their measured peak."""
+"""Five seconds of all perpetuals at five times their measured peak, trades and tickers included."""
 QUEUE_MAX_BYTES: Final = 32 * 1024 * 1024
 SEND_TIMEOUT_S: Final = 10.0
 

@@ -29,9 +29,7 @@ class Share:
     """
 
     __slots__ = (
-        "_ask_time",
         "_ask_usd_time",
-        "_bid_time",
         "_bid_usd_time",
         "_ratio_time",
         "_since_ms",

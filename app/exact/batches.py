@@ -5,9 +5,9 @@ batch 6 to 12 µs. Order, bytes and partition of the records are the same, and s
 is not yet handed over when a checkpoint begins, the keeper's `send_later` hands over, and the
 checkpoint waits for it. A batch that is dropped with its partition is replayed.
 
-A batch waits for more records while the worker is behind. While the feed is live it goes as soon as
-what came with its records is applied, in all partitions: windows end together, and what closes in
-one turn of the loop and in the next goes in one request.
+A batch waits for more records while its partition is behind, but for no longer than until another
+one has something live: that goes as soon as what came with it is applied, in all partitions.
+Windows end together, and what closes in one turn of the loop and in the next goes in one request.
 Of each partition one batch is on its way and one is filled; when both are full, `add` waits. That
 is how a slow Kafka holds up the processing, and what piles up here is bounded.
 """
@@ -15,13 +15,12 @@ is how a slow Kafka holds up the processing, and what piles up here is bounded.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from app.exact.keeper import StateKeeper
 from app.exact.partition import Partition
 
-LIVE_LINGER_S: Final = 0.0
-"""While the feed is live, a batch is what was closed by what came together."""
 BEHIND_LINGER_S: Final = 0.05
 """While a backlog is processed nobody waits for a single record."""
 
@@ -50,7 +49,8 @@ class Batches:
         self.keeper = keeper
         self.topic = topic
         self._wanted = asyncio.Event()
-        self._linger_s = LIVE_LINGER_S
+        self._has_live = asyncio.Event()
+        """Whether something waits that somebody else waits for."""
 
     @property
     def _producer(self) -> BatchProducer:
@@ -67,7 +67,8 @@ class Batches:
             await self.send(partition)
             partition.batch = self._producer.create_batch()
             partition.batch.append(timestamp=None, key=key, value=value)
-        self._linger_s = BEHIND_LINGER_S if is_behind else LIVE_LINGER_S
+        if not is_behind:
+            self._has_live.set()
         self._wanted.set()
 
     async def send(self, partition: Partition[Any]) -> None:
@@ -85,16 +86,26 @@ class Batches:
         app = self.keeper.app
         while not app.should_stop:  # then the last checkpoint hands over what there is
             await self._wanted.wait()
-            await asyncio.sleep(self._linger_s)
+            await self._collect()
             if self.keeper.loopback is not None:
                 await self.keeper.loopback.rests.wait()
             self._wanted.clear()
+            self._has_live.clear()
             for partition in list(self.keeper.partitions.values()):
                 if partition.batch is None or not self._is_free(partition):
                     continue  # what is on its way wakes this when it has arrived
                 async with partition.whole:
                     if self.keeper.may_send(partition) and not app.should_stop:
                         await self.send(partition)
+
+    async def _collect(self) -> None:
+        """Wait for what comes in the same turn or, while all is behind, for longer."""
+        if self._has_live.is_set():
+            await asyncio.sleep(0)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEHIND_LINGER_S):
+                await self._has_live.wait()
 
     def _is_free(self, partition: Partition[Any]) -> bool:
         return partition.on_its_way is None or partition.on_its_way.done()

@@ -1,8 +1,8 @@
 """The records of one topic that were fetched together reach their agent as one Faust event.
 
 Faust's cost is per event: the race of four tasks that hands it over, the sensors, and a turn of the
-loop that its stream waits before each. A worker on 131 instruments spends a quarter of its time on
-that, and cannot catch up, because everything else in the loop has its turn between two records.
+loop that its stream waits before each. One by one, records took a quarter of the time of a worker
+on 131 instruments, which could not catch up: all else in the loop had its turn between two of them.
 """
 
 from __future__ import annotations

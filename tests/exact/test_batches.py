@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -98,10 +99,12 @@ async def running(batches: Batches) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def add(batches: Batches, partition: Partition[Any], *values: bytes) -> None:
+async def add(
+    batches: Batches, partition: Partition[Any], *values: bytes, is_behind: bool = False
+) -> None:
     for value in values:
         async with partition.whole:
-            await batches.add(partition, b"key", value, is_behind=False)
+            await batches.add(partition, b"key", value, is_behind=is_behind)
 
 
 async def test_records_of_a_turn_go_together_in_their_order() -> None:
@@ -181,11 +184,11 @@ async def test_when_both_are_full_the_processing_waits_and_nothing_is_lost() -> 
 async def test_a_checkpoint_is_given_what_was_not_handed_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "LIVE_LINGER_S", FOREVER_S)
+    monkeypatch.setattr(module, "BEHIND_LINGER_S", FOREVER_S)
     batches, keeper, producer = made()
     partition = keeper.partitions[0]
     async with running(batches):
-        await add(batches, partition, b"1")
+        await add(batches, partition, b"1", is_behind=True)
         assert partition.sent == []
         async with partition.whole:
             await batches.send(partition)
@@ -221,10 +224,28 @@ async def test_what_is_not_ours_any_more_is_not_sent() -> None:
     assert producer.sent == [(2, [b"3"]), (0, [b"4"])]
 
 
-async def test_a_backlog_waits_longer() -> None:
-    batches, keeper, _ = made()
-    partition = keeper.partitions[0]
-    await batches.add(partition, b"key", b"1", is_behind=True)
-    behind_s = batches._linger_s
-    await batches.add(partition, b"key", b"2", is_behind=False)
-    assert behind_s > batches._linger_s == 0
+async def test_a_backlog_waits_for_more() -> None:
+    batches, keeper, producer = made()
+    async with running(batches):
+        began = time.monotonic()
+        await add(batches, keeper.partitions[0], b"1", is_behind=True)
+        await producer.until_sent(1)
+    assert time.monotonic() - began >= module.BEHIND_LINGER_S
+
+
+async def test_a_backlog_holds_up_no_partition_that_is_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BEHIND_LINGER_S", FOREVER_S)
+    batches, keeper, producer = made(0, 1)
+    async with running(batches):
+        await add(batches, keeper.partitions[0], b"1", is_behind=True)
+        for _ in range(100):  # turns of the loop: it waits for more by then
+            await asyncio.sleep(0)
+        assert producer.sent == []
+        await add(batches, keeper.partitions[1], b"2")
+        await producer.until_sent(2)
+        await add(batches, keeper.partitions[0], b"3", is_behind=True)
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert producer.sent == [(0, [b"1"]), (1, [b"2"])]
