@@ -1,8 +1,8 @@
 """How long ingest collects messages before it appends them: the more is behind, the longer.
 
-What a worker does for an append (the request, its answer, what is applied and sent because of it)
-costs as much as a dozen messages, whatever is in it. One append is under way at a time, so that
-what comes meanwhile is collected anyway; a worker that falls behind needs fewer and fuller ones.
+What a worker does for an append (the request, its answer, a turn of what is sent because of it) it
+does once, whatever is in it. One append is under way at a time, so that what comes meanwhile is
+collected anyway; a worker that falls behind needs fewer and fuller ones.
 """
 
 from __future__ import annotations
