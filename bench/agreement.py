@@ -25,17 +25,21 @@ ABSOLUTE: Final = {
     "ofi_usd": 1e-3,
 }
 """By field that is compared. Flows are sums of millions of USD, which may cancel out."""
+COMPARED: Final = ("observations", *ABSOLUTE)
 
 Truth = dict[tuple[str, int], dict[str, Any]]
 
 
 def truth(log: Log) -> Truth:
-    """Return the windows of one second of a log in which there was a notification of the book."""
+    """Return the windows of one second of a log in which there was a notification of the book.
+
+    Only what is compared of them: a log has up to a hundred thousand.
+    """
     received_ns, at_ms = log.lines[-1][0] + CLOSE_AFTER_MS * 1_000_000, log.end_ms + CLOSE_AFTER_MS
     closers = [(received_ns, closing) for closing in _closers(log, at_ms)]
     windows = compute([*log.lines, *closers], RULES)
     return {
-        (window["instrument"], window["start_ms"]): window
+        (window["instrument"], window["start_ms"]): {name: window[name] for name in COMPARED}
         for window in windows
         if window["observations"]
     }
