@@ -54,6 +54,7 @@ def throughput(results: Sequence[Result]) -> str:
             "who",
             "how",
             "log",
+            "timed, s",
             "book notifications/s",
             "level changes/s",
             "Steelyard, 1 worker, is",
@@ -66,6 +67,7 @@ def throughput(results: Sequence[Result]) -> str:
                 result["who"],
                 result["variant"],
                 result["log"],
+                _timed(result),
                 number(result["changes_per_s"] or None),
                 number(result["levels_per_s"] or None),
                 _ratio(own.get(result["log"]), result),
@@ -166,6 +168,12 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def number(value: float | None) -> str | None:
     """Return a figure with its thousands apart."""
     return None if value is None else f"{value:,.0f}"
+
+
+def _timed(result: Result) -> str | None:
+    """How long the part was that the rates are of."""
+    seconds = result.get("seconds")
+    return None if seconds is None else f"{seconds:.1f}"
 
 
 def _ratio(own: float | None, result: Result) -> str | None:

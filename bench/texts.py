@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.worker import SESSION_TIMEOUT_S
-from bench.replay import PERCENT
+from bench.replay import GENERATED, PERCENT
 
 HEAD: Final = """\
 # Performance
@@ -30,15 +30,18 @@ computes all its fields, and windows of 1 s, 10 s and 1 min, with checkpoints an
 while. The commit that includes the very last record comes when the states that were told little
 since their last record have reached the age of 20 s (decision 6): it has a column of its own. What
 is not in a commit is in the feed, and is computed again after a crash. It reads frames, as its
-ingest writes them; the peers read a record a notification, which is how each of them is used. Each
-peer is given as much of the log as it can do in about half a minute; rates are from the first
-windows published to the last, so that starts do not count. Steelyard's workers are given the log
-when they have shared out its partitions, and their time runs while it is still being written.
-Where it says {PERCENT:g} % of a core, a control group of Linux gives each worker no more, and the
-log is shorter: two of them, their broker and the reader fit into two cores. Processor time is that
-of the whole process, its start included, which weighs most on who is given least. Kafka Streams
-has one stream thread, and those of the JVM beside it, which compiles while it runs: that
-counts."""
+ingest writes them; the peers read a record a notification, which is how each of them is used.
+
+Rates are from the first windows published to the last, so that starts do not count: "timed, s" says
+how long that was. Logs are as long as makes it about 20 s for a peer, about 25 where its state is
+kept every 5 or 10 s, and about 15 for Steelyard. The fastest have less: of the generated log there
+are {GENERATED:,} notifications at most, and the recording is not longer than it is. Steelyard's
+workers are given the log when they have shared out its partitions, and their time runs while it is
+still being written. Where it says {PERCENT:g} % of a core, a control group of Linux gives each
+worker no more, and the generated log is shorter: two of them, their broker and the reader fit into
+two cores. Processor time is that of the whole process, its start included, which weighs most on who
+is given least. Kafka Streams has one stream thread, and those of the JVM beside it, which compiles
+while it runs: that counts."""
 PEERS: Final = """\
 What each of them keeps, and what a crash leaves of it:
 

@@ -11,9 +11,10 @@ import pytest
 from app.kafka.jars import KAFKA_VERSION, read_lock
 from bench import __main__ as command
 from bench import replay, texts
-from bench.feeds import generated, instrument_names, recording
+from bench.feeds import COPIES, EXCERPT, generated, instrument_names, recording
 from bench.limits import NoGroups
 from bench.peers import java
+from bench.peers import run as peers
 from bench.peers.run import PEERS
 from bench.render import page, read
 from bench.replay import have_shared
@@ -28,6 +29,7 @@ def result(who: str, rate: int, **fields: Any) -> dict[str, Any]:
         "variant": "v",
         "log": "generated, 1",
         "load_before": 0.1,
+        "seconds": 9.25,
         "changes_per_s": rate,
         "notifications_per_s": rate,
         "levels_per_s": 2 * rate,
@@ -101,7 +103,7 @@ def test_held_workers_are_compared_with_each_other_only() -> None:
     ):
         assert line in text
     table = throughput([*RESULTS, *HELD])
-    assert "| Steelyard | 1 worker, 40 % of a core | generated, 1 | 10,000 |" in table
+    assert "| Steelyard | 1 worker, 40 % of a core | generated, 1 | 9.2 | 10,000 |" in table
     assert "| 4× as fast |" in table.splitlines()[-2]  # one worker that has a core is
 
 
@@ -171,6 +173,14 @@ def test_growth_is_told_along_each_axis() -> None:
     assert f"| {what}, 10,000 levels a side against 10 | ≤ 4× | 2.00× | yes |" in text
 
 
+def test_the_table_says_how_long_was_timed() -> None:
+    failed = {**result("Bytewax", 0), "agreement": None, "failed": "it ended"}
+    del failed["seconds"]
+    timed, untimed = throughput([result("Steelyard", 40_000, workers=1), failed]).splitlines()[2:]
+    assert timed.startswith("| Steelyard | v | generated, 1 | 9.2 | 40,000 |")
+    assert untimed.startswith("| Bytewax | v | generated, 1 | – | – |")
+
+
 def test_processor_time_is_a_notifications() -> None:
     (line,) = throughput([{**RESULTS[0], "cpu_s": 2.5, "changes": 10_000}]).splitlines()[2:]
     assert "| 250 |" in line
@@ -179,6 +189,14 @@ def test_processor_time_is_a_notifications() -> None:
 def test_the_page_says_what_a_crash_leaves_of_every_peer() -> None:
     for peer in PEERS:
         assert f"| {peer.name}, durable" in texts.PEERS
+
+
+def test_each_peer_has_its_own_length_of_both_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_RECORDING", str(EXCERPT))
+    slowest = min(PEERS, key=lambda peer: peer.lines)
+    made, recorded = (each() for each in peers.logs(slowest, 10))
+    assert made.changes == slowest.generated // 10
+    assert recorded.notifications == 250 * COPIES  # less would be over before it is timed
 
 
 def test_kafka_streams_is_of_the_brokers_version() -> None:
