@@ -23,7 +23,8 @@ from bench import domain, growth, live, memory, replay, restart
 from bench.machine import load, machine
 from bench.peers import run as peers
 from bench.pipeline import WORK, Broker
-from bench.tables import table_of
+from bench.render import CONTEST, contestants
+from bench.tables import table_of, throughput
 
 EXIT_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
@@ -74,19 +75,23 @@ def _alone() -> Iterator[None]:
 
 def _measure(parts: Sequence[str], *, quick: bool, minutes: float | None) -> None:
     shutil.rmtree(WORK / "runs", ignore_errors=True)
+    reports: dict[str, dict[str, Any]] = {}
     for part in parts:
         if part in ALONE:
-            _keep(part, partial(ALONE[part], quick=quick), quick=quick)
+            reports[part] = _keep(part, partial(ALONE[part], quick=quick), quick=quick)
     measures = ON_KAFKA | {LONG: partial(memory.run, minutes=minutes)}
     on_kafka = [part for part in parts if part in measures]
     if on_kafka:
         with Broker() as broker:
             for part in on_kafka:
-                _keep(part, partial(measures[part], broker, quick=quick), quick=quick)
+                measure = partial(measures[part], broker, quick=quick)
+                reports[part] = _keep(part, measure, quick=quick)
+    if reports.keys() >= set(CONTEST):  # ratios are between the two: the table of each has none
+        print(throughput(contestants(reports)), flush=True)
     print("`python -m bench.render` writes docs/performance.md from these.", file=sys.stderr)
 
 
-def _keep(part: str, measure: Callable[[], list[dict[str, Any]]], *, quick: bool) -> None:
+def _keep(part: str, measure: Callable[[], list[dict[str, Any]]], *, quick: bool) -> dict[str, Any]:
     """Measure a part; print its table, and write its figures to var/bench/PART.json."""
     print(f"bench: {part}{', quick' if quick else ''}", file=sys.stderr)
     report: dict[str, Any] = {
@@ -105,6 +110,7 @@ def _keep(part: str, measure: Callable[[], list[dict[str, Any]]], *, quick: bool
     whole.write_text(json.dumps(report, indent=1) + "\n")
     whole.replace(path)
     print(table_of(report), flush=True)
+    return report
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,6 +22,8 @@ PAGE: Final = ROOT / "docs" / "performance.md"
 PLOT: Final = ROOT / "docs" / "performance.png"
 PLOTTER: Final = Path(__file__).parent / "plot"
 PARTS: Final = ("replay", "peers", "live", "restart", "memory", "growth", "domain")
+CONTEST: Final = ("replay", "peers")
+"""Parts that are one table: ratios are to Steelyard's replay."""
 EXIT_NOTHING: Final = 2
 
 Reports = dict[str, dict[str, Any]]
@@ -70,11 +72,7 @@ def page(reports: Reports) -> str:
 
 def contestants(reports: Reports) -> list[dict[str, Any]]:
     """Return the results of replays, Steelyard's first."""
-    return [
-        result
-        for part in ("replay", "peers")
-        for result in reports.get(part, {"results": []})["results"]
-    ]
+    return [result for part in CONTEST for result in reports.get(part, {"results": []})["results"]]
 
 
 def draw(reports: Reports, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -223,6 +224,23 @@ def test_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         command.main(["speed"])
     assert ended.value.code == 2
     assert "domain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("parts", "ratios"), [(["replay", "peers"], 1), (["peers"], 0)])
+def test_ratios_are_printed_once_both_are_measured(
+    parts: list[str],
+    ratios: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "WORK", tmp_path)
+    monkeypatch.setattr(command, "Broker", nullcontext)
+    monkeypatch.setitem(command.ON_KAFKA, "replay", lambda *_, **__: RESULTS[:1])
+    monkeypatch.setitem(command.ON_KAFKA, "peers", lambda *_, **__: [result("Bytewax", 10_000)])
+    command._measure(parts, quick=True, minutes=None)
+    row = "| Bytewax | v | generated, 1 | 9.2 | 10,000 | 20,000 | 4× as fast |"
+    assert capsys.readouterr().out.count(row) == ratios
 
 
 def test_a_second_bench_is_refused(
