@@ -14,14 +14,15 @@ from bench.environments import environment, run
 from bench.feeds import ROOT
 from bench.pipeline import WORK
 from bench.tables import domain as domain_table
-from bench.tables import growth, live, restart, throughput
+from bench.tables import growth, live, memory, restart, throughput
 from bench.targets import targets
-from bench.texts import BOUNDS, DOMAIN, GROWTH, HEAD, LIVE, PEERS, REPLAY, RESTART
+from bench.texts import BOUNDS, DOMAIN, GROWTH, HEAD, LIVE, MEMORY, PEERS, REPLAY, RESTART
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 PLOT: Final = ROOT / "docs" / "performance.png"
 PLOTTER: Final = Path(__file__).parent / "plot"
 PARTS: Final = ("replay", "peers", "live", "restart", "memory", "growth", "domain")
+SAMPLES_A_MINUTE: Final = 60
 CONTEST: Final = ("replay", "peers")
 """Parts that are one table: ratios are to Steelyard's replay."""
 EXIT_NOTHING: Final = 2
@@ -50,7 +51,7 @@ def page(reports: Reports) -> str:
     """Return docs/performance.md."""
     sections = [
         HEAD,
-        "![Throughput of each contestant, latency and growth of Steelyard](performance.png)\n",
+        "![Throughput of each; Steelyard's latency, growth and memory](performance.png)\n",
     ]
     sections.append(f"## Against the targets\n\n{targets(reports)}\n")
     contest = contestants(reports)
@@ -60,6 +61,7 @@ def page(reports: Reports) -> str:
     for part, title, text, table in (
         ("live", "Live", LIVE, live),
         ("restart", "Restart, changelog, memory", RESTART, restart),
+        ("memory", "Memory over time", MEMORY, memory),
         ("growth", "Growth", GROWTH, growth),
         ("domain", "Cost of a notification, without Kafka", DOMAIN, domain_table),
     ):
@@ -75,8 +77,8 @@ def contestants(reports: Reports) -> list[dict[str, Any]]:
     return [result for part in CONTEST for result in reports.get(part, {"results": []})["results"]]
 
 
-def draw(reports: Reports, target: Path) -> None:
-    """Draw the plot, in the environment of the plotter."""
+def drawn(reports: Reports) -> dict[str, Any]:
+    """Return the figures that the plot is made of."""
     chosen: dict[str, Any] = {}
     for part in ("live", "growth"):
         if part in reports:
@@ -84,6 +86,21 @@ def draw(reports: Reports, target: Path) -> None:
     contest = [each for each in contestants(reports) if not each.get("percent")]
     if contest:
         chosen["throughput"] = contest
+    if "memory" in reports:
+        chosen["memory"] = [
+            {
+                "rate": result["rate"],
+                "instruments": result["instruments"],
+                "resident_mb_each_minute": result["resident_mb"][::SAMPLES_A_MINUTE],
+            }
+            for result in reports["memory"]["results"]
+        ]
+    return chosen
+
+
+def draw(reports: Reports, target: Path) -> None:
+    """Draw the plot, in the environment of the plotter."""
+    chosen = drawn(reports)
     if not chosen:
         return
     figures = WORK / "plot.figures"

@@ -15,11 +15,12 @@ one machine are worth little elsewhere; ratios, measured one after the other on 
 are worth more. To repeat them, on a machine that does nothing else:
 
 ```sh
-make bench                              # everything; figures to var/bench/*.json
-make bench ARGS="replay peers"          # parts: domain growth replay peers live restart
-make bench ARGS="--quick"               # whether it works; its figures are not rendered
-.venv/bin/python -m bench.render        # this page and its plot
-BENCH_RECORDING=my.jsonl.gz make bench  # another recording than the one beside the project
+make bench                             # all but memory, half an hour; figures to var/bench/*.json
+make bench ARGS="memory --minutes 60"  # memory over time: only when it is named
+make bench ARGS="replay peers"         # parts: domain growth replay peers live restart
+make bench ARGS="--quick"              # whether it works; its figures are not rendered
+.venv/bin/python -m bench.render       # this page and its plot, of each part as last measured
+BENCH_RECORDING=my.jsonl.gz make bench # another recording than the one beside the project
 ```
 """
 REPLAY: Final = f"""\
@@ -73,6 +74,10 @@ RESTART: Final = f"""\
 The exchange goes on all the while; the time is from the start of the new process until every
 instrument is served as live. After a kill, Kafka waits {SESSION_TIMEOUT_S:g} s for the dead worker
 before it gives its partitions away. Bytes are those on the broker's disk, compressed."""
+MEMORY: Final = """\
+One worker of the simulated exchange, of which nothing else reads; what it holds (resident) is read
+once a second, from when all instruments are live. "MB more an hour" is the slope of a line through
+the second half, by least squares: caches, the history and RocksDB's buffers fill in the first."""
 GROWTH: Final = """\
 Domain only, processor time of one core, notifications of 1 to 3 levels, snapshots left out. The
 best of three rounds: whatever else runs on the machine only ever adds."""

@@ -19,6 +19,7 @@ GREY = "#cccccc"
 ROW_INCHES = 0.36
 HEAD_INCHES = 1.5
 PANEL_INCHES = 4.2
+MEMORY_INCHES = 2.4
 WIDTH_INCHES = 11.0
 DOTS_AN_INCH = 110
 PLAIN = FuncFormatter(lambda value, _: f"{value:,g}")
@@ -32,7 +33,7 @@ LATENCIES = (
 
 
 def main(figures: Path, target: Path) -> None:
-    """Draw what there are figures of: throughput above, latency and growth beside each other."""
+    """Draw what there are figures of: throughput, latency beside growth, memory over time."""
     reports: dict[str, Any] = json.loads(figures.read_text())
     rows = [[name for name in row if name in reports] for row in ROWS]
     rows = [row for row in rows if row]
@@ -48,6 +49,8 @@ def main(figures: Path, target: Path) -> None:
 
 def height(row: list[str], reports: dict[str, Any]) -> float:
     """Return what a row of the figure needs, in inches."""
+    if "memory" in row:
+        return MEMORY_INCHES
     if "throughput" not in row:
         return PANEL_INCHES
     return ROW_INCHES * len(contestants(reports["throughput"])) + HEAD_INCHES
@@ -149,8 +152,22 @@ def growth(axis: Any, results: list[dict[str, Any]]) -> None:
     axis.set_title("Cost of a notification, domain only", loc="left")
 
 
-ROWS = (("throughput",), ("live", "growth"))
-DRAWINGS = {"throughput": throughput, "live": latency, "growth": growth}
+def memory(axis: Any, results: list[dict[str, Any]]) -> None:
+    """What a worker holds, a dot a minute."""
+    for result, colour in zip(results, (BLUE, ORANGE), strict=False):
+        held = result["resident_mb_each_minute"]
+        label = f"{result['rate']:,} notifications/s, {result['instruments']} instruments"
+        axis.plot(range(len(held)), held, ".-", color=colour, label=label)
+    axis.set_xlim(left=0)
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("minutes since all instruments are live")
+    axis.set_ylabel("resident, MB")
+    axis.legend(fontsize=8, loc="lower right")
+    axis.set_title("Memory of one worker over time", loc="left")
+
+
+ROWS = (("throughput",), ("live", "growth"), ("memory",))
+DRAWINGS = {"throughput": throughput, "live": latency, "growth": growth, "memory": memory}
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]), Path(sys.argv[2]))

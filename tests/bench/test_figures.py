@@ -71,7 +71,9 @@ def test_page_says_which_targets_are_reached_and_where() -> None:
         "packages": {"aiokafka": "0.14.0"},
     }
     report = {"part": "replay", "began": "today", "machine": machine}
+    held = {"rate": 1_000, "instruments": 131, "minutes": 60.0, "mb_an_hour": 1.5}
     reports = {
+        "memory": {**report, "results": [{**held, "resident_mb": [100.0, 152.0]}]},
         "replay": {**report, "results": RESULTS[:2]},
         "peers": {**report, "results": RESULTS[2:], "peers": {"Bytewax": "bytewax==0.21.1"}},
     }
@@ -82,6 +84,8 @@ def test_page_says_which_targets_are_reached_and_where() -> None:
         "| two workers, generated | ≥ 1.7× | 1.50× | no |",
         "| Bytewax, v, generated | ≥ 1× | 0.8× | no |",
         "| Quix Streams, v, generated | ≥ 5× | 10.0× | yes |",
+        "## Memory over time",
+        "| 1,000 | 131 | 60.0 | 100 / 152 / 152 | 1.5 |",
     ):
         assert line in text
     assert "2 cores of a processor" in text

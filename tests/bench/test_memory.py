@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.memory import growth_mb_an_hour
+from bench.render import drawn
 from bench.tables import table_of
 
 
@@ -30,3 +31,10 @@ def test_the_table_shows_first_most_and_last() -> None:
     }
     table = table_of({"part": "memory", "results": [result]})
     assert "| 1,000 | 131 | 60.0 | 100 / 180 / 150 | 1.5 |" in table
+
+
+def test_the_plot_has_a_dot_a_minute() -> None:
+    held = [100.0 + at for at in range(150)]
+    result = {"rate": 1_000, "instruments": 131, "minutes": 2.5, "resident_mb": held}
+    (line,) = drawn({"memory": {"results": [result]}})["memory"]
+    assert line["resident_mb_each_minute"] == [100.0, 160.0, 220.0]
