@@ -14,7 +14,7 @@ def table_of(report: Result) -> str:
 
 
 def domain(results: Sequence[Result]) -> str:
-    """The cost of each step, each including those before it."""
+    """The cost of each step, each of which does what those before it do."""
     return markdown(
         ("log", "up to", "µs a change", "of it new", "changes/s", "level changes/s"),
         (

@@ -82,8 +82,12 @@ GROWTH: Final = """\
 Domain only, processor time of one core, notifications of 1 to 3 levels, snapshots left out. The
 best of three rounds: whatever else runs on the machine only ever adds."""
 DOMAIN: Final = """\
-Processor time of one core, the best of three rounds; each line includes the ones before it, so that
-"of it new" is the cost of a group of fields."""
+Processor time of one core, the best of three rounds, per notification of a book. Each line does
+what the ones before it do, so that "of it new" is the cost of what it adds. Spread, levels and
+bands are followed as they change, never measured anew for each notification. The last line is
+`compute` of lines that are in memory: it is also given what else was recorded, finds the channel of
+each message, and makes a frame of each; then the windows are encoded. A worker is given frames of
+more messages, and reads and publishes besides."""
 BOUNDS: Final = f"""\
 **Replay, one worker** is bound by one thread, which uses nearly all of its core, three quarters of
 it for the domain, its decoding included. The last step of the table above is `compute`, which reads
