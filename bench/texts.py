@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.worker import SESSION_TIMEOUT_S
+from bench.growth import CHANGES_EACH
 from bench.replay import GENERATED, PERCENT
 
 HEAD: Final = """\
@@ -78,9 +79,16 @@ MEMORY: Final = """\
 One worker of the simulated exchange, of which nothing else reads; what it holds (resident) is read
 once a second, from when all instruments are live. "MB more an hour" is the slope of a line through
 the second half, by least squares: caches, the history and RocksDB's buffers fill in the first."""
-GROWTH: Final = """\
-Domain only, processor time of one core, notifications of 1 to 3 levels, snapshots left out. The
-best of three rounds: whatever else runs on the machine only ever adds."""
+GROWTH: Final = f"""\
+Domain only, processor time of one core, notifications of 1 to 3 levels, snapshots left out; at
+least {CHANGES_EACH} changes of each instrument. The best of three rounds: whatever else runs on the
+machine only ever adds.
+
+The work is no more however many instruments there are: by valgrind's callgrind a change takes
+71,300 instructions with 1 instrument, 67,400 with 100 and 64,900 with 500 (Python 3.11, the hot
+path compiled). What grows is the wait for memory: books that are touched in turn do not stay in the
+processor's caches. Garbage collection has no part in it: without it (`gc.disable()`) it is the
+same."""
 DOMAIN: Final = """\
 Processor time of one core, the best of three rounds, per notification of a book. Each line does
 what the ones before it do, so that "of it new" is the cost of what it adds. Spread, levels and

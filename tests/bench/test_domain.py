@@ -1,11 +1,11 @@
-"""The steps of what a notification costs: each does what the ones before it do."""
+"""What a notification costs: steps that each do what the ones before do, and how it grows."""
 
 from __future__ import annotations
 
 import pytest
 
 from app.compute import compute
-from bench import domain
+from bench import domain, growth
 from bench.domain import NONE_CLOSES, RULES
 from bench.feeds import Log, book_messages, generated, instrument_names
 from bench.tables import table_of
@@ -35,3 +35,12 @@ def test_what_is_new_is_the_difference_to_the_step_before(
     assert [result["us_more_than_before"] for result in results] == [2.5, 5.0, 7.5, 2.5, 10.0]
     table = table_of({"part": "domain", "results": results})
     assert "all: trades, quotes, frames; windows encoded | 27.5 | 10.0 |" in table
+
+
+def test_many_instruments_have_changes_enough_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "_cost", lambda log, _: {"log": log})
+    monkeypatch.setattr(growth, "INSTRUMENTS", (1, 120))
+    monkeypatch.setattr(growth, "DEPTHS", ())
+    one, many = (result["log"] for result in growth.run(quick=False))
+    assert one.changes == growth.NOTIFICATIONS + 1  # and a snapshot
+    assert many.changes == 120 * (growth.CHANGES_EACH + 1)
