@@ -19,7 +19,7 @@ from typing import Any, Final
 from app.errors import UserError
 from app.kafka.errors import EmbeddedKafkaError
 from app.recording import BadRecording
-from bench import domain, growth, live, memory, replay, restart
+from bench import domain, fields, growth, live, memory, replay, restart
 from bench.machine import load, machine
 from bench.peers import run as peers
 from bench.pipeline import WORK, Broker
@@ -31,6 +31,7 @@ EXIT_BAD_INPUT: Final = 2
 ALONE: Final[dict[str, Callable[..., list[dict[str, Any]]]]] = {
     "domain": domain.run,
     "growth": growth.run,
+    "fields": fields.run,
 }
 ON_KAFKA: Final[dict[str, Callable[..., list[dict[str, Any]]]]] = {
     "replay": replay.run,

@@ -1,6 +1,7 @@
 """What each group of fields costs per notification: the domain with it, less the domain without.
 
-    python -m bench.fields [RECORDING]
+`python -m bench fields` measures in a process of its own, as pure Python: nothing can be put in
+place of compiled code. That process, `python -m bench.fields ROUNDS RECORDING`, prints JSON.
 
 One instrument's book changes and trades are decoded beforehand; a ticker is put after every tenth
 change, since recordings may have none. A group is left out by putting nothing in place of what
@@ -9,6 +10,9 @@ computes it, so the numbers of such a run are wrong, and only its time is taken.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,61 +23,90 @@ from unittest import mock
 
 from app import WHAT_RUNS
 from app.compiled import RUNS_COMPILED, SWITCH
+from app.kafka.processes import die_with_parent
 from app.recording import read_recording
-from bench.machine import in_words
+from bench.feeds import EXCERPT, ROOT
+from bench.machine import load
 from deribit.messages import decode
 from orderbook.events import Change, Ticker, Trade
 from orderbook.instrument import Instrument
 from orderbook.span import Span, tumbling
 
-EXCERPT: Final = Path(__file__).parents[1] / "tests" / "data" / "coinm-ethusd-excerpt.jsonl.gz"
 SPANS: Final = tumbling(1_000, 10_000, 60_000)
 HOPPING: Final = Span(10_000, 1_000)
-ROUNDS: Final = 5
+ROUNDS: Final = 10
 """The best of so many is taken: whatever else runs on the machine only ever adds."""
 CHANGES_PER_TICKER: Final = 10
+
+CHANGE: Final = "change of the book"
+TRADES: Final = "notification of trades"
+TICKER: Final = "ticker"
+WHOLE: Final = "all fields"
+BOOK: Final = "the book alone"
 
 Event = Change | Ticker | list[Trade]
 
 
-def main(recording: Path) -> None:
-    """Print a table."""
-    if WHAT_RUNS == RUNS_COMPILED:
-        sys.exit(f"bench.fields puts nothing in place of code: run it with {SWITCH}=0")
+def run(*, quick: bool, recording: Path = EXCERPT) -> list[dict[str, Any]]:
+    """Return what each group costs, measured as pure Python."""
+    command = (sys.executable, "-m", "bench.fields", str(1 if quick else ROUNDS), str(recording))
+    measured = subprocess.run(
+        command,
+        env=os.environ | {SWITCH: "0"},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        check=True,
+        preexec_fn=die_with_parent(),
+    )
+    results: list[dict[str, Any]] = json.loads(measured.stdout)
+    return results
+
+
+def costs(recording: Path, rounds: int) -> list[dict[str, Any]]:
+    """Measure each group, here."""
+    before = load()
     events = list(with_tickers(recording))
     changes = sum(type(event) is Change for event in events)
     books = [event for event in events if type(event) is Change]
     without_trades = [event for event in events if type(event) is not list]
     without_tickers = [event for event in events if type(event) is not Ticker]
     runs: dict[str, Callable[[], float]] = {
-        "all fields": lambda: seconds(events),
+        WHOLE: lambda: seconds(events),
         "state: means over time, events": lambda: seconds(events, _STATE),
         "bands: sums near the mid": lambda: seconds(events, _BANDS),
         "flow: ten levels": lambda: seconds(events, _FLOW),
         "closed windows: their records": lambda: seconds(events, _RECORDS),
         "trades": lambda: seconds(without_trades),
         "context": lambda: seconds(without_tickers),
-        "the book alone": lambda: seconds(books, [*_STATE, *_BANDS, *_FLOW, *_RECORDS]),
+        BOOK: lambda: seconds(books, [*_STATE, *_BANDS, *_FLOW, *_RECORDS]),
         "and hopping windows, 10s/1s": lambda: seconds(events, spans=(*SPANS, HOPPING)),
     }
     best = dict.fromkeys(runs, float("inf"))
-    for _ in range(ROUNDS):  # in turn, so that a busy moment touches all of them
+    for _ in range(rounds):  # in turn, so that a busy moment touches all of them
         for name, run in runs.items():
             best[name] = min(best[name], run())
-    whole = best["all fields"]
-    counts = {
-        "trades": len(events) - len(without_trades),
-        "context": len(events) - len(without_tickers),
+    whole = best[WHOLE]
+    kinds = {
+        "trades": (TRADES, len(events) - len(without_trades)),
+        "context": (TICKER, len(events) - len(without_tickers)),
     }
-    print(in_words())
-    print(
-        f"{changes} changes, {counts['trades']} trade notifications, {counts['context']} tickers\n"
-    )
-    print("| group | µs per notification of its kind | share |\n|---|---|---|")
-    for name, spent in best.items():
-        alone = spent if name in {"all fields", "the book alone"} else abs(whole - spent)
-        each = 1e6 * alone / counts.get(name, changes)
-        print(f"| {name} | {each:.1f} | {alone / whole:.0%} |")
+    results = []
+    for group, spent in best.items():
+        alone = spent if group in {WHOLE, BOOK} else abs(whole - spent)
+        kind, count = kinds.get(group, (CHANGE, changes))
+        results.append(
+            {
+                "group": group,
+                "load_before": before,
+                "hot_path": WHAT_RUNS,
+                "kind": kind,
+                "count": count,
+                "cpu_s": round(alone, 3),
+                "us_each": round(1e6 * alone / count, 1),
+                "share": round(alone / whole, 3),
+            }
+        )
+    return results
 
 
 def with_tickers(recording: Path) -> Iterator[Event]:
@@ -133,4 +166,7 @@ def _patched(patches: list[Patch]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else EXCERPT)
+    if WHAT_RUNS == RUNS_COMPILED:
+        sys.exit(f"bench.fields puts nothing in place of code: run it with {SWITCH}=0")
+    rounds, path = sys.argv[1:]
+    json.dump(costs(Path(path), int(rounds)), sys.stdout)

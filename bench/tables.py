@@ -42,6 +42,23 @@ def growth(results: Sequence[Result]) -> str:
     )
 
 
+def fields(results: Sequence[Result]) -> str:
+    """The cost of each group of fields, and its share of all."""
+    return markdown(
+        ("group", "of each", "how many", "µs", "share"),
+        (
+            (
+                result["group"],
+                result["kind"],
+                number(result["count"]),
+                result["us_each"],
+                f"{100 * result['share']:.0f} %",
+            )
+            for result in results
+        ),
+    )
+
+
 def throughput(results: Sequence[Result]) -> str:
     """Replay through Kafka, whoever does it; ratios are to Steelyard with one worker of a core."""
     own = {
@@ -150,6 +167,7 @@ def memory(results: Sequence[Result]) -> str:
 TABLES = {
     "domain": domain,
     "growth": growth,
+    "fields": fields,
     "replay": throughput,
     "peers": throughput,
     "live": live,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.worker import SESSION_TIMEOUT_S
+from bench.fields import ROUNDS
 from bench.growth import CHANGES_EACH
 from bench.replay import GENERATED, PERCENT
 
@@ -18,7 +19,7 @@ are worth more. To repeat them, on a machine that does nothing else:
 ```sh
 make bench                             # all but memory, half an hour; figures to var/bench/*.json
 make bench ARGS="memory --minutes 60"  # memory over time: only when it is named
-make bench ARGS="replay peers"         # parts: domain growth replay peers live restart
+make bench ARGS="replay peers"         # parts: domain growth fields replay peers live restart
 make bench ARGS="--quick"              # whether it works; its figures are not rendered
 .venv/bin/python -m bench.render       # this page and its plot, of each part as last measured
 BENCH_RECORDING=my.jsonl.gz make bench # another recording than the one beside the project
@@ -96,6 +97,12 @@ bands are followed as they change, never measured anew for each notification. Th
 `compute` of lines that are in memory: it is also given what else was recorded, finds the channel of
 each message, and makes a frame of each; then the windows are encoded. A worker is given frames of
 more messages, and reads and publishes besides."""
+FIELDS: Final = f"""\
+The domain with each group of fields, less the domain without it: of one instrument, the excerpt in
+tests/data, decoded beforehand, with windows of 1 s, 10 s and 1 min. Groups were left out one at a
+time, so they do not add up. Processor time as pure Python, because nothing can be left out of
+compiled code, the best of {ROUNDS} rounds: the shares say more than the microseconds. What is in a
+group is in [measures.md](measures.md#cost)."""
 BOUNDS: Final = f"""\
 **Replay, one worker** is bound by one thread, which uses nearly all of its core, three quarters of
 it for the domain, its decoding included. The last step of the table above is `compute`, which reads
