@@ -50,8 +50,10 @@ What each of them keeps, and what a crash leaves of it:
 
 | who | where the book is | how often it is kept | after a crash |
 | --- | --- | --- | --- |
-| Steelyard | one record with position and open windows, in RocksDB and changelog | checkpoint \
-and commit, once a second | the same windows, byte for byte; some are published again |
+| Steelyard | one record with position and open windows, in RocksDB and changelog | when the book \
+was told eight times what its record takes, or after 20 s at most; the commit, once a second, \
+passes nothing that is in no record | the same windows, byte for byte; up to 20 s of the feed are \
+computed again, and windows of it published again |
 | naive Faust, durable | table: RocksDB and changelog, the whole book for each notification | \
 each notification; offsets apart | notifications may be counted twice or be lost |
 | Quix Streams, durable | state: RocksDB and changelog, the whole book | checkpoint, every 5 s | \

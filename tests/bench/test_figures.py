@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.exact.checkpoints import INPUT_PER_RECORD
 from app.kafka.jars import KAFKA_VERSION, read_lock
+from app.settings import Settings
 from bench import __main__ as command
 from bench import replay, texts
 from bench.feeds import COPIES, EXCERPT, generated, instrument_names, recording
@@ -194,6 +196,12 @@ def test_processor_time_is_a_notifications() -> None:
 def test_the_page_says_what_a_crash_leaves_of_every_peer() -> None:
     for peer in PEERS:
         assert f"| {peer.name}, durable" in texts.PEERS
+
+
+def test_the_page_says_how_often_a_book_is_kept() -> None:
+    age_s = Settings.model_fields["checkpoint_max_age_ms"].default / 1_000
+    assert INPUT_PER_RECORD == 8
+    assert f"told eight times what its record takes, or after {age_s:g} s at most" in texts.PEERS
 
 
 def test_each_peer_has_its_own_length_of_both_logs(monkeypatch: pytest.MonkeyPatch) -> None:
