@@ -106,10 +106,9 @@ time, so they do not add up. Processor time as pure Python, because nothing can 
 compiled code, the best of {ROUNDS} rounds: the shares say more than the microseconds. What is in a
 group is in [measures.md](measures.md#cost)."""
 BOUNDS: Final = f"""\
-**Replay, one worker** is bound by one thread, which uses nearly all of its core, three quarters of
-it for the domain, its decoding included. The last step of the table above is `compute`, which reads
-and parses the lines of a recording besides. What was done, what each step gave,
-and what was tried and not taken is in decisions [8](decisions/0008-compiled.md) and
+**Replay, one worker** is bound by one thread, which uses nearly all of its core: about three
+quarters of it for the domain, its decoding included (d476995, 2026-11-23). What was done, what each
+step gave, and what was tried and not taken is in decisions [8](decisions/0008-compiled.md) and
 [9](decisions/0009-records-and-batches.md).
 
 **Two workers** share two cores with the broker and the reader of the measurement. Workers of
@@ -117,26 +116,15 @@ and what was tried and not taken is in decisions [8](decisions/0008-compiled.md)
 targets") is what the design gives.
 
 **Quix Streams in its durable state** is what the target of 5 is about: the same promise, or nearly.
-In memory only it does not keep the book, which Steelyard does all the while; it reaches a third to
-a half of Steelyard's rate then, and Kafka Streams in memory only about the same rate.
+In memory only, neither it nor Kafka Streams keeps the book, which Steelyard does all the while.
 
 **Live** a window is pushed when the worker has closed it, one request to Kafka after its
-notification came: its frame's. In the topic it is one request later. At 2,000 notifications/s
-worker, exchange, broker and readers take about a core, and more around the end of a second: the
-windows of all instruments close within 100 ms. What each step gave, from 43 to 10 ms of median, is
-in decision [14](decisions/0014-own-windows.md). The table's is the last of three runs at all rates.
-The two before it had, at 2,000/s, a push of 11.4 / 143 ms and 8.2 / 34.8, and at 300 and 1,000/s a
-p99 of 14 to 24, where the last one has more. Of seven runs at 2,000/s only, of 20 to 60 s, six had
-a p99 of 32 to 67 ms, and one 135. Second by second a run with a bad p99 is like the others but for
-one or two seconds in which all is late; the cause is not known. The broker's garbage collection, in
-a run watched for it, took 10 ms at most. What was tried before and gave nothing is in decisions
-[12](decisions/0012-loopback.md) and [13](decisions/0013-turns.md): a second client, uvloop, one
-append at a time, more rounds of the loop. The tables of earlier commits are of a slower machine,
-where the exchange took 34 to 45 % of a core at this rate; here it takes 22 to 28.
+notification came: its frame's. In the topic it is one request later. The windows of all instruments
+close within 100 ms of each second: worker, exchange, broker and readers want the cores at the same
+time then. What each step gave is in decision [14](decisions/0014-own-windows.md). What was tried
+and gave nothing is in decisions [12](decisions/0012-loopback.md) and [13](decisions/0013-turns.md):
+a second client, uvloop, one append at a time, more rounds of the loop.
 
-**Memory** grew in the second half of the table's run, by steps at 9:00, 9:10 and 9:20 of the clock.
-A chunk of the history had 60 windows, those of all instruments end at the same moment, and what is
-not full is in memory: windows of 10 s filled one in ten minutes, those of a minute in an hour. So
-what was held went up to the full hour, and the C library keeps the highest. Since fd56f34 a chunk
-has 12 windows (decision [6](decisions/0006-checkpoints.md)), and the changelog takes 0.29 byte a
-byte of feed instead of 0.37; an hour of it has not been measured yet."""
+**Memory** grows while RocksDB's write buffers fill, of 1 MB each, for two databases a partition,
+and the chunks of the history that are open. After that it is level (decision
+[6](decisions/0006-checkpoints.md))."""
