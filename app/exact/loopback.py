@@ -2,8 +2,8 @@
 
 A worker ingests the instruments whose partitions it processes: nearly every frame that it reads
 from Kafka it has just written. Kafka's acknowledgement names the offset of a record, and with the
-record that is all a fetch would bring. The fetch, its thread and its hand-over are a fifth of what
-live costs, and a third of the way from the socket to the window.
+record that is all a fetch would bring. The way to Kafka and back was half of the way from the
+socket to the window, and a quarter of the interpreter's time (docs/decisions/0012-loopback.md).
 
 Nothing else changes. A record is applied when Kafka has it, at its offset, and only if that is the
 one wanted next (`StateKeeper.take`). Where somebody else has written in between, or what is wanted
