@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from typing import Any
 
 from app.exact.batches import Batches
 from app.exact.delivery import Record
@@ -27,9 +27,6 @@ from models.refused import refused_record
 from models.window import encode_window
 
 log = logging.getLogger("steelyard.books")
-
-MAX_CLOSED: Final = 1_000
-"""Windows in one record of `closed`; each has 1 to 2 kB."""
 
 
 def register(app: Steelyard) -> None:
@@ -95,7 +92,7 @@ def register(app: Steelyard) -> None:
             length_ms = record["length_ms"]
             hop_ms = record.get("hop_ms", length_ms)
             window = ClosedWindow(state.name, length_ms, hop_ms, record["start_ms"], value)
-            partition.later.append(window)
+            await keeper.later(partition, window)
             has_closed.set()
             app.shared.closed(partition.number, window, record)
         for place, reason, message in outcome.refused:
@@ -122,9 +119,8 @@ def register(app: Steelyard) -> None:
 
     async def send_later(partition: Partition[Processor]) -> None:
         await windows.send(partition)
-        for first in range(0, len(partition.later), MAX_CLOSED):
-            value = encode_closed(partition.later[first : first + MAX_CLOSED])
-            partition.sent.append(await closed.append(partition.number, [Appended(None, value)]))
+        value = encode_closed(partition.later)  # never more than one record should hold
+        partition.sent.append(await closed.append(partition.number, [Appended(None, value)]))
 
     @app.task  # type: ignore[untyped-decorator]
     async def flush() -> None:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from app.exact.partition import Partition, Unwritten
+from app.exact.partition import MAX_LATER, Partition, Unwritten
 from app.turns import Turn
 
 if TYPE_CHECKING:
@@ -106,6 +106,12 @@ class Checkpoints(Generic[S]):
                     if turn.is_over:
                         break
             await turn.pause()
+
+    async def add_later(self, partition: Partition[S], what: Any) -> None:
+        """Keep something to be sent later; with that, send it all if it is as much as may wait."""
+        partition.later.append(what)
+        if len(partition.later) >= MAX_LATER:
+            await self.send_later(partition)
 
     async def send_later(self, partition: Partition[S]) -> None:
         """Send what a partition holds in `later`."""

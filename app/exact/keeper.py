@@ -339,6 +339,14 @@ class StateKeeper(Generic[S]):
         """
         return await self._checkpoints.write(number, whole=whole)
 
+    async def later(self, partition: Partition[S], what: Any) -> None:
+        """Have something sent with what else follows from the input, soon; wait if that is much.
+
+        The partition has to be held as a whole. One whose sends get through does not wait for the
+        next flush, which may stand at another whose do not.
+        """
+        await self._checkpoints.add_later(partition, what)
+
     async def flush(self) -> None:
         """Send what was to be sent later, of all partitions."""
         for partition in list(self.partitions.values()):

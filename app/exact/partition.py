@@ -6,9 +6,12 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 S = TypeVar("S")
+
+MAX_LATER: Final = 1_000
+"""Of `later`: windows of 1 to 2 kB, of which so many are as much as one record should hold."""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,8 @@ class Partition(Generic[S]):
     sent: list[Awaitable[Any]] = field(default_factory=list)
     """Records that were sent because of the input, which a checkpoint waits for."""
     later: list[Any] = field(default_factory=list)
-    """What is to be sent because of the input, together: at the next checkpoint or sooner."""
+    """What is to be sent because of the input, together: at the next checkpoint or sooner, and at
+    once when there are MAX_LATER."""
     batch: Any = None
     """Records because of the input that fill a batch, not handed over yet: see batches.py."""
     on_its_way: asyncio.Future[Any] | None = None

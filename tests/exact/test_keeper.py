@@ -14,7 +14,7 @@ from faust.types import TP
 from app import turns
 from app.exact.checkpoints import INPUT_PER_RECORD, NO_STATE
 from app.exact.keeper import StateKeeper
-from app.exact.partition import Partition
+from app.exact.partition import MAX_LATER, Partition
 from app.exact.record import pack, position_of
 from app.exact.store import StateStore
 from tests.exact.counting import Count, CountCodec
@@ -504,3 +504,38 @@ async def test_what_is_sent_later_is_sent_before_the_checkpoint_that_includes_it
     kit.keeper.fence(INPUT)
     await kit.keeper.flush()
     assert kit.partition.later == ["four"], "whose fate is another's now"
+
+
+async def test_what_is_sent_later_is_bounded_while_another_partition_stalls(kit: Kit) -> None:
+    """A flush waits for the partition that stalls; the others send what is as much as may wait."""
+    kit.keeper.begin(1, 0, 0, 0)
+    stalled, flowing = kit.keeper.partitions.values()
+    goes_on, sent = asyncio.Event(), asyncio.Queue[tuple[int, int]]()
+
+    async def send(partition: Partition[Count]) -> None:
+        sent.put_nowait((partition.number, len(partition.later)))
+        if partition is stalled:
+            await goes_on.wait()
+
+    async def close(partition: Partition[Count], count: int) -> int:
+        """Have windows closed, and return the most that was held meanwhile."""
+        most = 0
+        for number in range(count):
+            async with partition.whole:
+                await kit.keeper.later(partition, number)
+            most = max(most, len(partition.later))
+        return most
+
+    kit.keeper.send_later = send
+    await close(stalled, 1)
+    flushing = asyncio.create_task(kit.keeper.flush())
+    assert await sent.get() == (0, 1)
+    assert await close(flowing, 2 * MAX_LATER + 1) == MAX_LATER - 1
+    assert [sent.get_nowait() for _ in range(sent.qsize())] == 2 * [(1, MAX_LATER)]
+    more = asyncio.create_task(close(stalled, 1))
+    await asyncio.sleep(0)
+    assert not more.done(), "what stalls closes nothing more"
+    goes_on.set()
+    await asyncio.gather(flushing, more)
+    assert (len(stalled.later), flowing.later) == (1, [])
+    assert sent.get_nowait() == (1, 1)
