@@ -35,6 +35,8 @@ class Record(NamedTuple):
     key: bytes
     value: bytes
     partition: int
+    received_ns: int = 0
+    """When the first of its items was received."""
 
 
 @dataclass(slots=True)
@@ -71,6 +73,14 @@ class Outbox:
         self._drafts: list[_Draft] = []
         self._open: dict[str, _Draft] = {}
 
+    def __len__(self) -> int:
+        return len(self._drafts)
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the first item of the first frame was received; None if there is none."""
+        return self._drafts[0].frame.items[0].received_ns if self._drafts else None
+
     def append(self, instrument: str, stream: _Stream, item: Item, size: int) -> None:
         """Append an item to the instrument's frame, or to a new one where that is full."""
         draft = self._open.get(instrument)
@@ -105,9 +115,10 @@ class Outbox:
         drafts, self._drafts, self._open = self._drafts, [], {}
         records = []
         for draft in drafts:
-            value = encode_frame(draft.frame)
-            records.append(Record(draft.frame.instrument.encode(), value, draft.partition))
-            self.counts.items += len(draft.frame.items)
+            frame = draft.frame
+            value, received_ns = encode_frame(frame), frame.items[0].received_ns
+            records.append(Record(frame.instrument.encode(), value, draft.partition, received_ns))
+            self.counts.items += len(frame.items)
             self.counts.bytes += len(value)
         self.counts.frames += len(records)
         return records

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from mode import Service
 
@@ -45,6 +45,17 @@ MakeClient = Callable[[str], Client]
 """Make a client whose sessions carry this name."""
 
 log = logging.getLogger("steelyard.ingest")
+
+
+class Waiting(NamedTuple):
+    """What Kafka has not got yet; all of it is bounded (docs/operations.md)."""
+
+    messages: int
+    """Of the venue, which wait for their turn."""
+    frames: int
+    """Made of messages, and not acknowledged."""
+    oldest_s: float
+    """Since the oldest of both was received; 0 if nothing waits."""
 
 
 class Ingest(Service):  # type: ignore[misc]  # mode has no types here
@@ -182,6 +193,15 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
     def rejected(self) -> dict[str, str]:
         """Channels that the venue does not serve, and why."""
         return {name: why for one in self.connections for name, why in one.rejected.items()}
+
+    def waiting(self) -> Waiting:
+        """Return what was received, and is not in Kafka."""
+        clients = [one.client for one in self.connections]
+        frames, since_ns = self._publisher.waiting()
+        since = [ns for ns in (since_ns, *(c.waiting_since_ns for c in clients)) if ns is not None]
+        now_ns = self.client.time_ns()
+        oldest_s = max(0, now_ns - min(since, default=now_ns)) / 1e9
+        return Waiting(sum(client.waiting for client in clients), frames, oldest_s)
 
     def troubles(self) -> list[str]:
         """Say what is not as it should be between us and the venue."""

@@ -119,6 +119,22 @@ class WorkerCollector(Collector):
             "Sessions with the venue that are open now.",
             sum(connection.session is not None for connection in ingest.connections),
         )
+        waiting = ingest.waiting()
+        yield _gauge(
+            "steelyard_feed_waiting_messages",
+            "Messages of the venue that wait to become frames.",
+            waiting.messages,
+        )
+        yield _gauge(
+            "steelyard_feed_waiting_frames",
+            "Frames that Kafka has not acknowledged yet.",
+            waiting.frames,
+        )
+        yield _gauge(
+            "steelyard_feed_waiting_seconds",
+            "Since the oldest of what is not in Kafka yet was received; 0 if nothing waits.",
+            waiting.oldest_s,
+        )
 
     def _books(self) -> Iterator[Metric]:
         self.look()

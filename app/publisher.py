@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.connection import IngestCounts
 from app.framer import Outbox, Record
@@ -32,6 +32,15 @@ PublishRefused = Callable[[bytes, bytes], Awaitable[object]]
 """Append a record to `refused`: key, value."""
 
 
+class _Append(NamedTuple):
+    """What was handed over together, all of one partition."""
+
+    future: asyncio.Future[Any]
+    frames: int
+    size: int
+    received_ns: int
+
+
 class Publisher:
     """Takes what is in the outbox, and messages that were not understood, to Kafka."""
 
@@ -49,27 +58,30 @@ class Publisher:
         self._refused: deque[bytes] = deque()
         self._refused_bucket = TokenBucket(MAX_REFUSED_PER_S, REFUSED_BURST)
         self._publishing = asyncio.Lock()
-        self._in_flight: deque[tuple[asyncio.Future[Any], int, int]] = deque()
-        """Of each append: its future, frames and bytes."""
+        self._taken: dict[int, list[Record]] = {}
+        """By partition: what a flush has taken and not handed over yet."""
+        self._in_flight: deque[_Append] = deque()
         self._frames_in_flight = 0
         self._bytes_in_flight = 0
 
     async def flush(self) -> None:
         """Publish what there is, in order; wait while too much of it is unacknowledged."""
         async with self._publishing:
-            by_partition: dict[int, list[Record]] = {}
+            self._taken = {}
             for record in self._outbox.take():
-                by_partition.setdefault(record.partition, []).append(record)
-            for partition, records in by_partition.items():
+                self._taken.setdefault(record.partition, []).append(record)
+            for partition, records in list(self._taken.items()):
                 future = await self._publish(partition, records)
+                del self._taken[partition]
                 size = sum(len(record.value) for record in records)
-                self._in_flight.append((future, len(records), size))
+                append = _Append(future, len(records), size, records[0].received_ns)
+                self._in_flight.append(append)
                 self._frames_in_flight += len(records)
                 self._bytes_in_flight += size
                 while self._in_flight and (
                     self._frames_in_flight > MAX_FRAMES_IN_FLIGHT
                     or self._bytes_in_flight > MAX_BYTES_IN_FLIGHT
-                    or self._in_flight[0][0].done()
+                    or self._in_flight[0].future.done()
                 ):
                     await self._settle_one()
             while self._refused:
@@ -80,6 +92,17 @@ class Publisher:
         async with self._publishing:
             while self._in_flight:
                 await self._settle_one()
+
+    def waiting(self) -> tuple[int, int | None]:
+        """Return how many frames Kafka has not acknowledged, and when the first was received."""
+        appends = [append for append in self._in_flight if not append.future.done()]
+        taken = list(self._taken.values())
+        since = [self._outbox.oldest_ns]
+        since += [append.received_ns for append in appends]
+        since += [records[0].received_ns for records in taken]
+        frames = len(self._outbox) + sum(append.frames for append in appends)
+        frames += sum(map(len, taken))
+        return frames, min((ns for ns in since if ns is not None), default=None)
 
     def refuse(self, event: Unreadable, session: str, received_ns: int) -> None:
         """Keep a message that was not understood for the next flush; only count one of too many."""
@@ -102,7 +125,7 @@ class Publisher:
 
     async def _settle_one(self) -> None:
         """Wait for the oldest append to be acknowledged; one that is not is an error of ours."""
-        future, frames, size = self._in_flight.popleft()
-        self._frames_in_flight -= frames
-        self._bytes_in_flight -= size
-        await future
+        append = self._in_flight.popleft()
+        self._frames_in_flight -= append.frames
+        self._bytes_in_flight -= append.size
+        await append.future

@@ -103,6 +103,12 @@ def _degraded(shared: WorkerState) -> list[str]:
     reasons: list[str] = []
     if shared.ingest is not None:
         reasons += shared.ingest.troubles()
+        waiting = shared.ingest.waiting()
+        if waiting.oldest_s * 1_000 > shared.stale_after_ms:
+            reasons.append(
+                f"{waiting.messages} messages and {waiting.frames} frames wait for Kafka, "
+                f"the oldest for {waiting.oldest_s:.1f} s"
+            )
     quiet = [n for n in shared.books.partitions if shared.feed_age_ms(n) > shared.stale_after_ms]
     behind = {n: lag for n in quiet if (lag := _lag(shared, n)) > 0}
     if behind:

@@ -140,6 +140,16 @@ class Client:
             self._wake(self._session)
         return events
 
+    @property
+    def waiting(self) -> int:
+        """How many events nobody has taken yet."""
+        return len(self._inbox)
+
+    @property
+    def waiting_since_ns(self) -> int | None:
+        """When the first of them was received; None if there is none."""
+        return self._inbox.oldest_ns
+
     def want(self, channels: Iterable[str]) -> None:
         """Make these the wanted channels, in this session and all later ones."""
         wanted = tuple(channels)

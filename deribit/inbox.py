@@ -29,6 +29,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._events)
 
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the first event was received; None if there is none."""
+        return self._events[0][0] if self._events else None
+
     def offer(self, received_ns: int, event: Event, size: int) -> bool:
         """Append an event that holds so many bytes, if it fits; answer whether it did."""
         total_bytes = self._bytes + size

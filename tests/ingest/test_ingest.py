@@ -304,7 +304,10 @@ async def test_slow_kafka_is_waited_for_and_what_does_not_fit_is_marked() -> Non
         async with asyncio.timeout(PATIENCE_S):
             while ingest.client.counts.overflowed < 3:
                 await asyncio.sleep(0.02)
-        assert len(ingest.client._inbox) <= 20 + 3 * len(ingest.instruments)
+        waiting = ingest.waiting()
+        assert 20 <= waiting.messages <= 20 + 3 * len(ingest.instruments)
+        assert waiting.frames > 0, "what is being handed over"
+        assert waiting.oldest_s > 0
         feed.open.set()
         await feed.until(lambda: any(feed.items(name, GapFound) for name in ingest.instruments))
         name = next(name for name in ingest.instruments if feed.items(name, GapFound))
@@ -319,8 +322,9 @@ async def test_frames_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr("app.publisher.MAX_FRAMES_IN_FLIGHT", 5)
     feed = MemoryFeed()
     feed.acknowledges = False
-    async with Exchange(Config(**LIVELY)) as venue, ingesting(venue.url, feed):
+    async with Exchange(Config(**LIVELY)) as venue, ingesting(venue.url, feed) as ingest:
         await feed.until(lambda: len(feed.records) >= 6)
+        assert ingest.waiting().frames >= 6
         for future in feed.unacknowledged[:3]:
             future.set_result(None)
         appends = len(feed.unacknowledged)

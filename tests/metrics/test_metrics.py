@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app import WHAT_RUNS
 from app.compiled import RUNS_COMPILED
+from app.ingest import Waiting
 from app.latencies import LATENCY_S, STAGES
 from app.metrics import OTHER, REFUSED_REASONS, Metrics, reason_label
 from app.metrics_collector import BOOK_EVENTS, WorkerCollector
@@ -60,6 +61,7 @@ class Worker:
             ),
             counts=SimpleNamespace(sessions=3, gaps=1, rejected=0),
             connections=[connection, SimpleNamespace(session=None)],
+            waiting=lambda: Waiting(messages=8, frames=9, oldest_s=1.25),
         )
         self.shared = SimpleNamespace(
             metrics=Metrics(),
@@ -110,6 +112,9 @@ def test_the_collector_reads_the_worker() -> None:
     assert found["steelyard_feed_disconnects_total"][("reset",)] == 2
     assert found["steelyard_feed_disconnects_total"][("closed",)] == 0
     assert found["steelyard_feed_connections"][()] == 1
+    assert found["steelyard_feed_waiting_messages"][()] == 8
+    assert found["steelyard_feed_waiting_frames"][()] == 9
+    assert found["steelyard_feed_waiting_seconds"][()] == 1.25
     assert found["steelyard_feed_age_seconds"][()] == 1.5
     assert found["steelyard_instruments"][("live",)] == 2
     assert found["steelyard_lag_records"][("feed",)] == 10
@@ -121,7 +126,8 @@ def test_without_ingest_nothing_is_said_of_it() -> None:
     worker = Worker()
     worker.shared.ingest = None
     worker.collector()
-    assert not any(name.startswith("steelyard_feed_m") for name in samples(worker.shared.metrics))
+    said = samples(worker.shared.metrics)
+    assert not any(name.startswith(("steelyard_feed_m", "steelyard_feed_w")) for name in said)
 
 
 def test_counts_that_move_with_a_state_are_not_counted_again() -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
 
 from app.exact.partition import Partition
+from app.ingest import Waiting
 from app.latest import key_of
 from app.processor import Processor
 from app.settings import Settings
@@ -76,6 +78,19 @@ def test_a_short_lag_is_no_trouble() -> None:
     shared = worker({0: 500})
     hear(shared, 0, 0)
     assert shared.readiness().degraded == []
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+def test_what_waits_for_kafka_is_said_once_it_waits_long(is_long: bool) -> None:
+    shared = worker({0: 10})
+    hear(shared, 0, 0)
+    oldest_s = shared.stale_after_ms / 1_000 + (1.25 if is_long else -0.25)
+    ingest: Any = SimpleNamespace(
+        troubles=list, connections=[], waiting=lambda: Waiting(1_200, 30, oldest_s)
+    )
+    shared.ingest = ingest
+    said = ["1200 messages and 30 frames wait for Kafka, the oldest for 4.2 s"]
+    assert shared.readiness().degraded == (said if is_long else [])
 
 
 def test_what_was_received_long_ago_is_of_a_backlog() -> None:
