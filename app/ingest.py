@@ -3,7 +3,7 @@
 What is subscribed follows from three things: which instruments are wanted, what the subscriptions
 table says of single ones, and which partitions are owned. Where that is more than one connection
 should carry, there are several. When Kafka is slow, publishing waits, the clients' bounded queues
-drop, mark and restart books; memory does not grow and nothing is hidden.
+drop, mark and restart books; memory does not grow, what waits is shown, and nothing is hidden.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ COLUMNS = (
     "ttr min / median / max, s",
     "limit, s",
     "SIGTERM max, s",
+    "memory + max, MB",
 )
 
 
@@ -80,6 +81,7 @@ def row(runs: list[dict[str, Any]]) -> str:
     if waits:
         ttr = f"{waits[0]:.1f} / {statistics.median(waits):.1f} / {waits[-1]:.1f}"
     stops = [stop for run in runs for stop in run["stop_s"]]
+    held = [each for run in runs for each in run["notes"].get("memory_mb", {}).values()]
     cells = (
         runs[0]["scenario"],
         len(runs),
@@ -94,6 +96,7 @@ def row(runs: list[dict[str, Any]]) -> str:
         ttr,
         f"{runs[0]['ttr_limit_s']:g}",
         f"{max(stops):.1f}" if stops else "–",
+        max(most - before for before, most in held) if held else "–",
     )
     return "| " + " | ".join(map(str, cells)) + " |"
 

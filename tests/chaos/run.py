@@ -29,6 +29,9 @@ SETTLED_S = 2.5
 LIVE_TIMEOUT_S = 60.0
 STOP_LIMIT_S = 10.0
 """SIGTERM to exit 0."""
+GROWTH_LIMIT_MB = 64
+"""Of a worker's memory while Kafka or itself is slow: what may wait of a connection, 32 MiB, once
+as messages and once as the frames that are made of them."""
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Run:
 
     pipeline: Pipeline
     seed: int
+    rate: float = 0.0
+    """Notifications/s, or frames/s where the test writes the feed."""
     broker: EmbeddedBroker | None = None
     """The broker, where the scenario has one of its own."""
     cluster: Cluster | None = None
@@ -91,6 +96,19 @@ class Run:
     def disk(self, number: int) -> Path:
         """Folder of a worker's tables."""
         return self.folder / "workers" / self.pipeline.installation.app_id / f"worker-{number}"
+
+    def memory_mb(self) -> dict[int, int]:
+        """Return what each worker that runs holds, in MB."""
+        workers = list(self.pipeline.workers.items())
+        return {number: worker.resident_mb() for number, worker in workers if worker.running}
+
+    def judge_memory(self, before: dict[int, int], most: dict[int, int]) -> None:
+        """Note what workers held before a fault and at the most in it; that is bounded."""
+        held = {number: [before[number], most[number]] for number in before if number in most}
+        self.notes["memory_mb"] = held
+        for number, (first, last) in held.items():
+            grew = last - first
+            assert grew <= GROWTH_LIMIT_MB, f"worker {number} grew by {grew} MB: {held}"
 
     def fault(self) -> None:
         """Note that the fault begins now."""

@@ -86,7 +86,7 @@ def _run(scenario: Scenario, seed: int, folder: Path, broker: EmbeddedBroker | C
     installation = installation_of(scenario, broker.bootstrap, folder)
     began = time.monotonic()
     with Pipeline(installation, **scenario.settings) as pipeline:
-        run = Run(pipeline, seed)
+        run = Run(pipeline, seed, scenario.rate)
         if isinstance(broker, Cluster):
             run.cluster = broker
         elif scenario.own_broker:

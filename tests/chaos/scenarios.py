@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from tests.chaos.slow import SlowBroker, SlowWorker
 from tests.chaos.steps import (
     Block,
     DamageStore,
@@ -169,6 +170,30 @@ SCENARIOS: tuple[Scenario, ...] = (
         (*BEGIN, LoseBroker(), Live(), Flow(5, 8), Kill(1), Live(), Flow(2, 4)),
         brokers=3,
         ttr_limit_s=30,
+    ),
+    Scenario(
+        "B8-slow-worker",
+        "the worker runs 10 ms of each second, for 14 s: it falls behind, and catches up",
+        (Start((1,)), Live(), Flow(1, 3), SlowWorker(1, 0.01, 14), Live(), Flow(1, 2)),
+        quick=True,
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B8-slow-reader",
+        "as B8-slow-worker, with a worker that reads what others wrote: the feed waits in Kafka",
+        (
+            *(Start((1,), settings=NO_INGEST), Live(), Flow(1, 3), SlowWorker(1, 0.01, 14)),
+            *(Live(), Flow(1, 2)),
+        ),
+        is_fed=True,
+        ttr_limit_s=25,
+    ),
+    Scenario(
+        "B8-slow-broker",
+        "the broker runs 5 ms of each second, for 20 s: its workers fall behind, and catch up",
+        (*BEGIN, SlowBroker(0.005, 20), Live(), Flow(2, 4)),
+        own_broker=True,
+        ttr_limit_s=25,
     ),
     Scenario(
         "B15",

@@ -205,7 +205,7 @@ class LoseBroker:
 
 @dataclass(frozen=True)
 class PauseBroker:
-    """SIGSTOP the broker for a while."""
+    """SIGSTOP the broker for a while; meanwhile everybody says so, and nobody's memory grows."""
 
     seconds: float
 
@@ -213,17 +213,13 @@ class PauseBroker:
         broker = run.broker
         assert broker is not None, "the scenario needs a broker of its own"
         assert broker.process is not None
-        before = {n: _resident_mb(w.pid) for n, w in run.pipeline.workers.items() if w.running}
+        before = run.memory_mb()
         os.kill(broker.process.pid, signal.SIGSTOP)
         try:
             time.sleep(self.seconds)
             late = run.watcher.behind(0)
             assert late, f"everything is said to be live {self.seconds} s after Kafka stopped"
-            run.notes["memory_mb"] = {
-                number: [before[number], _resident_mb(run.worker(number).pid)]
-                for number in before
-                if run.worker(number).running
-            }
+            run.judge_memory(before, run.memory_mb())
         finally:
             os.kill(broker.process.pid, signal.SIGCONT)
         run.fault()
@@ -325,11 +321,6 @@ def damage(database: Path, how: str) -> None:
     else:
         del content[len(content) // 2 :]
     path.write_bytes(content)
-
-
-def _resident_mb(pid: int) -> int:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
 
 
 def is_mountable() -> bool:

@@ -63,6 +63,11 @@ class Child:
         """Whether the process has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    def resident_mb(self) -> int:
+        """Return how much memory the process holds, in MB."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
         os.kill(self.pid, number)

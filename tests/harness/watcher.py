@@ -27,6 +27,8 @@ class Watcher:
         self.urls = urls
         self.names = sorted(names)
         self.samples: list[Sample] = []
+        self.patience_s = ASK_TIMEOUT_S
+        """How long an answer may take; what is slow is given more, to see what it serves."""
         self.faults: list[str] = []
         """Answers that are none: 5xx other than 503, or no JSON."""
         self._random = random.Random(seed)
@@ -58,7 +60,7 @@ class Watcher:
 
     def _ask(self, url: str) -> dict[str, Any] | None:
         try:
-            with urllib.request.urlopen(url, timeout=ASK_TIMEOUT_S) as reply:
+            with urllib.request.urlopen(url, timeout=self.patience_s) as reply:
                 answer: dict[str, Any] = json.load(reply)
                 return answer
         except urllib.error.HTTPError as error:
