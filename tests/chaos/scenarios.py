@@ -171,6 +171,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         brokers=3,
         ttr_limit_s=30,
     ),
+    # Slow for less than the 20 s after which a worker ends whose loop has not moved at all.
     Scenario(
         "B8-slow-worker",
         "the worker runs 10 ms of each second, for 14 s: it falls behind, and catches up",

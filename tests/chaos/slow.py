@@ -95,8 +95,8 @@ def _slow_down(run: Run, pid: int, share: float, seconds: float) -> None:
         "reasons": max((one.reasons for one in seen), key=len),
     }
     deadline = began + CATCH_UP_LIMIT_S
-    while late := [one for one in look() if not _is_caught_up(one, run.rate)]:
-        assert time.monotonic() < deadline, f"not caught up in {CATCH_UP_LIMIT_S} s: {late}"
+    while not (now := look()) or not all(_is_caught_up(one, run.rate) for one in now):
+        assert time.monotonic() < deadline, f"not caught up in {CATCH_UP_LIMIT_S} s: {now}"
         time.sleep(POLL_S)
     run.notes["caught_up_s"] = round(time.monotonic() - began, 1)
     run.judge_memory(memory, most)
