@@ -42,7 +42,7 @@ def register(app: Steelyard) -> None:
 
     def add(partition: Partition[Chunk], offset: int, window: ClosedWindow) -> None:
         span = Span(window.length_ms, window.hop_ms)
-        number = chunk_number(window.start_ms, span)
+        number = chunk_number(window.instrument, window.start_ms, span)
         key = chunk_key(window.instrument, span, number)
         chunk = keeper.state(partition, key)
         if chunk is None:

@@ -1,12 +1,13 @@
 """History is kept in chunks of consecutive windows, one record of the table `history` a chunk.
 
 The key is `instrument|length in ms|number of the chunk`, the length with its hop if the windows
-overlap: `10000/1000`. The number is that of all such windows since the epoch divided by the chunk's
-size, so a window's chunk follows from its start.
+overlap: `10000/1000`. The number is that of all such windows since the epoch, moved by a place that
+the instrument has, divided by the chunk's size: a window's chunk follows from its name and start.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import Final
 
 import msgspec
@@ -14,10 +15,9 @@ import msgspec
 from app.exact.record import BadRecord, pack, unpack
 from orderbook.span import Span
 
-VERSION: Final = 1
+VERSION: Final = 2
 CHUNK_WINDOWS: Final = 12
-"""All instruments fill a chunk at the same moment, and a chunk is in memory until it is full: with
-60 windows, those of a minute filled for an hour, and a worker grew by 40 MB to the end of it."""
+"""A chunk is in memory until it is full: with 60 windows, those of a minute filled for an hour."""
 
 Chunk = dict[int, bytes]
 """By start in ms: the window's JSON as it was published."""
@@ -42,9 +42,14 @@ class HistoryCodec:
         return pack(VERSION, position, msgspec.msgpack.encode(dict(sorted(state.items()))))
 
 
-def chunk_number(start_ms: int, span: Span) -> int:
-    """Return the number of the chunk that a window belongs to."""
-    return start_ms // (span.hop_ms * CHUNK_WINDOWS)
+def chunk_number(instrument: str, start_ms: int, span: Span) -> int:
+    """Return the number of the chunk that a window belongs to.
+
+    Each instrument has a place of its own where its chunks begin: if all had the same, all of them
+    would be written in the same second, a third of it.
+    """
+    place = zlib.crc32(instrument.encode()) % CHUNK_WINDOWS
+    return (start_ms // span.hop_ms + place) // CHUNK_WINDOWS
 
 
 def chunk_key(instrument: str, span: Span, number: int) -> bytes:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from app.ingest import Ingest
     from app.worker import Steelyard
 
-HISTORY_CHECKPOINT_S: Final = 10.0
 HISTORY_MAX_AGE_S: Final = 120.0
 """A chunk is written whole: when it is full, and at the latest after this. What is not yet written
 is replayed from `closed`, where a repeat changes nothing."""
@@ -71,7 +70,6 @@ class WorkerState:
             app.topic_name("closed"),
             app.state_table("history"),
             HistoryCodec(),
-            interval_s=HISTORY_CHECKPOINT_S,
             max_age_s=HISTORY_MAX_AGE_S,
             input_per_record=None,
             is_lazy=True,
@@ -250,11 +248,11 @@ class WorkerState:
         """Return owned windows as their JSON, by start; the last `limit` of the range."""
         partition = self.partition_of(instrument)
         kept = chunks_kept(self.app.options.history)
-        last = chunk_number(max(to_ms - 1, 0), span)
+        last = chunk_number(instrument, max(to_ms - 1, 0), span)
         newest = self._newest.get((instrument, span))
         if newest is not None:
-            last = min(last, chunk_number(newest, span))
-        first = max(chunk_number(max(from_ms, 0), span), last - kept + 1)
+            last = min(last, chunk_number(instrument, newest, span))
+        first = max(chunk_number(instrument, max(from_ms, 0), span), last - kept + 1)
         found: list[tuple[int, bytes]] = []
         for number in range(last, first - 1, -1):
             chunk = self.history.peek(partition, chunk_key(instrument, span, number)) or {}

@@ -50,7 +50,6 @@ class Checkpoints(Generic[S]):
             if partition is None:
                 return None
             now = time.monotonic()
-            partition.checkpointed_at = now
             taken: dict[bytes, Unwritten] = {}
             records: dict[bytes, bytes | None] = {}
             sent: list[Awaitable[Any]] = []

@@ -66,7 +66,6 @@ class StateKeeper(Generic[S]):
         table: StateTable,
         codec: Codec[S],
         *,
-        interval_s: float = 0.0,
         max_age_s: float = 0.0,
         input_per_record: int | None = INPUT_PER_RECORD,
         is_lazy: bool = False,
@@ -75,8 +74,6 @@ class StateKeeper(Generic[S]):
         self.topic = topic
         self.table = table
         self.codec = codec
-        self.interval_s = interval_s
-        """Least time between two checkpoints of a partition, beyond the commit interval."""
         self.max_age_s = max_age_s
         """A changed state is written at the latest after this; with 0 at every checkpoint."""
         self.input_per_record = input_per_record
@@ -208,12 +205,10 @@ class StateKeeper(Generic[S]):
         if partition is not None:
             partition.is_reread = False
 
-    def committable(self, tp: TP, *, force: bool) -> int | None:
-        """Return the position to commit, if a checkpoint is due or must be."""
+    def committable(self, tp: TP) -> int | None:
+        """Return the position to commit, None of a partition that may have another owner."""
         partition = self.partitions.get(tp.partition)
         if partition is None or partition.is_fenced:
-            return None
-        if not force and time.monotonic() - partition.checkpointed_at < self.interval_s:
             return None
         return partition.position
 

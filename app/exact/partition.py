@@ -59,7 +59,6 @@ class Partition(Generic[S]):
     is_reread: bool = False
     """Whether the consumer is to go back to the position, and fetch from there on."""
     reread_at: float = 0.0
-    checkpointed_at: float = 0.0
 
     def touch(self, key: bytes, offset: int, input_bytes: int = 0) -> None:
         """Note that the record at an offset of the input changed a state."""

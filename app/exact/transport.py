@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
 from app.exact.fetching import FetchingConsumer
 from app.exact.producer import ExactProducer
@@ -22,6 +24,22 @@ log = logging.getLogger("steelyard.consumer")
 
 COMMIT_BEFORE_REVOKE_S: Final = 5.0
 """Partitions are given up after this, committed or not: what was not committed is replayed."""
+
+
+COMMIT_AT_S: Final = 0.65
+"""Into each second of the clock: windows end with the second, and close when the grace of 250 ms is
+over. A checkpoint takes a tenth of a second of the loop, which they would wait for."""
+
+
+def until_commit_s(now_s: float, interval_s: float) -> float:
+    """Return how long to wait for the next commit; now is in seconds of the wall clock.
+
+    Nearly the interval: half a second more or less, so that it is when no windows close. One that
+    is below a second is kept as it is.
+    """
+    if interval_s < 1:
+        return interval_s
+    return round(now_s + interval_s - COMMIT_AT_S) + COMMIT_AT_S - now_s
 
 
 class ExactConsumer(FetchingConsumer):
@@ -122,6 +140,13 @@ class ExactConsumer(FetchingConsumer):
 
     # Commits
 
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _commit_handler(self) -> None:
+        while not self.should_stop:
+            await self.sleep(until_commit_s(time.time(), self.commit_interval))
+            if not self.should_stop:  # then the last commit is made by the stop itself
+                await self.commit()
+
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         for tp in super()._filter_tps_with_pending_acks(topics):
             if self._keeper(tp) is None:
@@ -138,7 +163,7 @@ class ExactConsumer(FetchingConsumer):
             if keeper is None:
                 others.append(tp)
                 continue
-            position = keeper.committable(tp, force=self._forces_commit)
+            position = keeper.committable(tp)
             is_due = position != self._committed_offset[tp] or keeper.is_dirty(tp)
             if position is not None and is_due:
                 offsets[tp] = position

@@ -294,7 +294,7 @@ async def test_an_event_that_cannot_be_applied_ends_the_worker_and_is_not_writte
     with pytest.raises(RuntimeError, match="no memory"):
         await kit.take(b"a")
     assert [str(error) for error in kit.app.crashes] == ["no memory"]
-    assert kit.keeper.committable(INPUT, force=True) is None
+    assert kit.keeper.committable(INPUT) is None
     assert await kit.keeper.checkpoint(0) is None
     assert kit.log.records == []
 
@@ -317,7 +317,7 @@ async def test_a_cancelled_event_is_not_written_either(kit: Kit) -> None:
 async def test_a_refused_commit_fences_the_partition(kit: Kit) -> None:
     await kit.take(b"a")
     kit.keeper.fence(INPUT)
-    assert kit.keeper.committable(INPUT, force=True) is None
+    assert kit.keeper.committable(INPUT) is None
     assert await kit.keeper.checkpoint(0) is None
     assert kit.log.records == []
 

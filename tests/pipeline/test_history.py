@@ -21,8 +21,14 @@ pytestmark = pytest.mark.timeout(120)
 NAME = "BTC-PERPETUAL"
 SECOND = Span.tumbling(1_000)
 NEVER_MS = 3_600_000
-FIRST = chunk_number(START_MS, SECOND)
+FIRST = chunk_number(NAME, START_MS, SECOND)
 CHUNK_MS = CHUNK_WINDOWS * SECOND.hop_ms
+BEGIN_MS = next(
+    start
+    for start in range(START_MS // 1_000 * 1_000 - CHUNK_MS, START_MS + 1_000, SECOND.hop_ms)
+    if chunk_number(NAME, start, SECOND) == FIRST
+)
+"""Where the first chunk begins, which is another place for each instrument."""
 KEPT_WINDOWS = 20
 
 
@@ -46,7 +52,7 @@ class Kept:
 
     async def append(self, chunk: int, windows: range) -> None:
         """Close windows of a chunk, and wait until the history has them."""
-        starts = [(FIRST + chunk) * CHUNK_MS + each * SECOND.hop_ms for each in windows]
+        starts = [BEGIN_MS + chunk * CHUNK_MS + each * SECOND.hop_ms for each in windows]
         value = encode_closed([ClosedWindow(NAME, *SECOND, start, b"{}") for start in starts])
         record = Appended(NAME.encode(), value)
         await (await self.shared.closed_windows.append(self.number, [record]))

@@ -1,5 +1,7 @@
 """Windows that overlap, as people write them: `10s/1s`; length and hop together are their key."""
 
+from collections import Counter
+
 import pytest
 
 from app.commands.compute import _rules
@@ -12,6 +14,7 @@ from orderbook.span import Span
 
 HOPPING = Span(10_000, 1_000)
 TUMBLING = Span.tumbling(10_000)
+SECOND = Span.tumbling(1_000)
 
 
 @pytest.mark.parametrize(
@@ -46,10 +49,31 @@ def test_compute_takes_both_forms_of_length():
         _rules(["10s/3s"], "250ms")
 
 
+def test_chunks_of_instruments_begin_at_other_moments():
+    names = [f"T{number}-PERPETUAL" for number in range(131)]
+    begins = Counter(
+        next(
+            start
+            for start in range(1_000, 13_000, 1_000)
+            if chunk_number(name, start, SECOND) != chunk_number(name, start - 1_000, SECOND)
+        )
+        for name in names
+    )
+    assert len(begins) == CHUNK_WINDOWS
+    assert max(begins.values()) < len(names) / 4
+
+
 def test_history_and_verification_keep_them_apart():
     assert chunk_key("X", HOPPING, 5) == b"X|10000/1000|5"
     assert chunk_key("X", TUMBLING, 5) == b"X|10000|5"
-    start_ms = 10_000 * CHUNK_WINDOWS
-    assert (chunk_number(start_ms, HOPPING), chunk_number(start_ms, TUMBLING)) == (10, 1)
+    starts_ms = range(0, 10_000 * CHUNK_WINDOWS, 1_000)
+    numbers = [chunk_number("X", start_ms, HOPPING) for start_ms in starts_ms]
+    assert sorted(numbers) == numbers
+    assert {numbers.count(number) for number in set(numbers[CHUNK_WINDOWS:-CHUNK_WINDOWS])} == {
+        CHUNK_WINDOWS
+    }
+    assert chunk_number("X", starts_ms[-1] + 1_000, TUMBLING) == (
+        chunk_number("X", 0, TUMBLING) + 1
+    )
     window = {"instrument": "X", "channel": "c", "length_ms": 10_000, "start_ms": 0}
     assert window_key(window) != window_key(window | {"hop_ms": 1_000})
