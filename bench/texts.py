@@ -121,9 +121,11 @@ In memory only, neither it nor Kafka Streams keeps the book, which Steelyard doe
 **Live** a window is pushed when the worker has closed it, one request to Kafka after its
 notification came: its frame's. In the topic it is one request later. The windows of all instruments
 close within 100 ms of each second: worker, exchange, broker and readers want the cores at the same
-time then. What each step gave is in decision [14](decisions/0014-own-windows.md). What was tried
-and gave nothing is in decisions [12](decisions/0012-loopback.md) and [13](decisions/0013-turns.md):
-a second client, uvloop, one append at a time, more rounds of the loop.
+time then. Commits stay out of it (decision [15](decisions/0015-commits-between-windows.md)): one
+that met it made a whole second late. What each step gave is in decision
+[14](decisions/0014-own-windows.md). What was tried and gave nothing is in decisions
+[12](decisions/0012-loopback.md) and [13](decisions/0013-turns.md): a second client, uvloop, one
+append at a time, more rounds of the loop.
 
 **Memory** grows while RocksDB's write buffers fill, of 1 MB each, for two databases a partition,
 and the chunks of the history that are open. After that it is level (decision
