@@ -181,11 +181,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "B8-slow-reader",
-        "as B8-slow-worker, with a worker that reads what others wrote: the feed waits in Kafka",
+        "as B8-slow-worker, 20 ms of each second, and others write the feed: it waits in Kafka",
         (
-            *(Start((1,), settings=NO_INGEST), Live(), Flow(1, 3), SlowWorker(1, 0.01, 14)),
+            *(Start((1,), settings=NO_INGEST), Live(), Flow(1, 3), SlowWorker(1, 0.02, 14)),
             *(Live(), Flow(1, 2)),
         ),
+        rate=1_000.0,  # of 300/s it does more in that time than it has to
         is_fed=True,
         ttr_limit_s=25,
     ),
