@@ -111,10 +111,10 @@ quarters of it for the domain, its decoding included (d476995, 2026-11-23). What
 step gave, and what was tried and not taken is in decisions [8](decisions/0008-compiled.md) and
 [9](decisions/0009-records-and-batches.md).
 
-**Two workers** share two cores with the broker, the reader of the measurement and, of the
-recording nearly all the while, the writer of the log. Workers of
-{PERCENT:g} % of a core all fit beside them: what two of these do more than one ("Against the
-targets") is what the design gives.
+**Two workers** share two cores with the broker, the reader of the measurement and, at first, the
+writer of the log, who takes 3 s of a core for either log: half of the time that the recording has.
+Workers of {PERCENT:g} % of a core all fit beside them: what two of these do more than one
+("Against the targets") is what the design gives.
 
 **Quix Streams in its durable state** is what the target of 5 is about: the same promise, or nearly.
 In memory only, neither it nor Kafka Streams keeps the book, which Steelyard does all the while.
