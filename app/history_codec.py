@@ -46,7 +46,7 @@ def chunk_number(instrument: str, start_ms: int, span: Span) -> int:
     """Return the number of the chunk that a window belongs to.
 
     Each instrument has a place of its own where its chunks begin: if all had the same, all of them
-    would be written in the same second, a third of it.
+    would be written by one commit (decision 15).
     """
     place = zlib.crc32(instrument.encode()) % CHUNK_WINDOWS
     return (start_ms // span.hop_ms + place) // CHUNK_WINDOWS
