@@ -19,7 +19,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
 
+from app.advertised import advertised_url, parse_advertised
 from app.durations import format_span, parse_duration, parse_span
 from app.setting_names import PREFIX, env_name, names_given, unknown
 from deribit.auth import Credentials, Grant
@@ -120,6 +122,9 @@ class Settings(BaseSettings):
     """Address that the views are served on."""
     web_port: int = Field(6066, ge=0, le=65_535)
     """Port that the views are served on."""
+    web_advertised: str = ""
+    """Where other workers reach these views: `host`, `host:port` or a URL. Empty: as they are bound,
+    or by the machine's name where that is to all addresses."""
     web_token: SecretStr | None = None
     """Who asks must know it (Bearer, or a Basic password); needed to be bound beyond loopback."""
     web_streams: int = Field(1_000, ge=1, le=20_000)
@@ -179,6 +184,13 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"window length {length} ms must be a multiple of 100 ms, at most 1 day"
                 )
+        return value
+
+    @field_validator("web_advertised")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if value:
+            parse_advertised(value, 0)
         return value
 
     @field_validator("web_token")
@@ -246,6 +258,11 @@ class Settings(BaseSettings):
 
     allow_remote_web: bool = False
     """The views may be bound beyond loopback without a token (in a container, behind a proxy)."""
+
+    @property
+    def advertised_url(self) -> URL:
+        """The base URL at which other workers ask this one."""
+        return advertised_url(self.web_advertised, self.web_host, self.web_port)
 
     @property
     def serves_others(self) -> bool:

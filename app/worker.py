@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import sys
 import threading
 from pathlib import Path
@@ -101,8 +100,7 @@ class Steelyard(faust.App):  # type: ignore[misc]
     def __init__(self, configured: Settings) -> None:
         self.options = configured
         self.keepers = []
-        host = configured.web_host
-        advertised = host if host not in {"0.0.0.0", "::"} else socket.gethostname()  # noqa: S104
+        advertised = configured.advertised_url
         super().__init__(
             configured.app_id,
             version=STATE_VERSION,
@@ -135,8 +133,8 @@ class Steelyard(faust.App):  # type: ignore[misc]
             stream_wait_empty=False,
             web_bind=configured.web_host,
             web_port=configured.web_port,
-            web_host=advertised,
-            canonical_url=URL(f"http://{advertised}:{configured.web_port}"),
+            web_host=advertised.host,
+            canonical_url=advertised,
             web_cors_options={},
             Worker=PlainWorker,
             logging_config=logging_config(configured),

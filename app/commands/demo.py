@@ -44,7 +44,10 @@ from deribit.messages import Unreadable, channel_of, is_incremental_book
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 OF_ONE_PROCESS: Final = frozenset(
-    {"worker_name", "web_port", "client_id", "client_secret", "client_secret_file", "kafka_port"}
+    {
+        *("worker_name", "web_port", "web_advertised", "kafka_port"),
+        *("client_id", "client_secret", "client_secret_file"),
+    }
 )
 """Settings that the processes of a stack do not share."""
 ALL_CHANNELS: Final = (
