@@ -45,12 +45,17 @@ def register(app: Steelyard) -> None:
         number = chunk_number(window.instrument, window.start_ms, span)
         key = chunk_key(window.instrument, span, number)
         chunk = keeper.state(partition, key)
-        if chunk is None:
-            chunk = partition.states[key] = {}
+        if chunk is not None and chunk.position > offset + 1:
+            # Read again after a restart; what the chunk made expire may have come back with it.
             expire(partition, offset, window.instrument, span, number - kept)
-        chunk[window.start_ms] = window.value
+            return
+        if chunk is None:
+            chunk = partition.states[key] = Chunk()
+            expire(partition, offset, window.instrument, span, number - kept)
+        chunk.windows[window.start_ms] = window.value
+        chunk.position = offset + 1
         partition.touch(key, offset)
-        if len(chunk) == CHUNK_WINDOWS:
+        if len(chunk.windows) == CHUNK_WINDOWS:
             partition.rewrite([key])
         app.shared.saw_window(window.instrument, span, window.start_ms)
 

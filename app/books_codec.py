@@ -1,7 +1,8 @@
 """How the state of an instrument becomes a record of the table `books`, and back.
 
 One record holds position, book and open windows, so that they can never disagree. Invariants are
-checked when a record is written and when it is read.
+checked when a record is written and when it is read; so is that the record's position is not below
+the processor's own, which stands in the payload too.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from app.exact.record import BadRecord, pack, unpack
+from app.exact.record import BadRecord, check_read, check_written, pack, unpack
 from app.processor import Processor, Rules
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 # JSON, because prices and sizes may outgrow the 64 bits that other formats end at.
 _encoder = msgspec.json.Encoder()
@@ -32,7 +33,8 @@ class BooksCodec:
         """Return the processor of a record; raise BadRecord."""
         position, payload = unpack(record, VERSION)
         try:
-            rules, state = _decoder.decode(payload)
+            rules, content, state = _decoder.decode(payload)
+            check_read(position, content)
             if rules != self._rules:
                 raise BadRecord(f"computed by the rules {rules}, now they are {self._rules}")
             processor = Processor(key.decode(), self.rules)
@@ -44,11 +46,9 @@ class BooksCodec:
         processor.position = position
         return processor
 
-    def rebase(self, state: Processor, position: int) -> None:
-        """Let a processor begin at a position of another feed."""
-        state.position = position
-
     def dump(self, key: bytes, state: Processor, position: int) -> bytes:
         """Return the record of a processor as of a position; raise ValueError if it is broken."""
+        check_written(position, state.position)
         state.instrument.check()
-        return pack(VERSION, position, _encoder.encode([self._rules, state.to_record()]))
+        payload = [self._rules, state.position, state.to_record()]
+        return pack(VERSION, position, _encoder.encode(payload))

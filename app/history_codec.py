@@ -8,19 +8,27 @@ the instrument has, divided by the chunk's size: a window's chunk follows from i
 from __future__ import annotations
 
 import zlib
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from app.exact.record import BadRecord, pack, unpack
+from app.exact.record import BadRecord, check_read, check_written, pack, unpack
 from orderbook.span import Span
 
-VERSION: Final = 2
+VERSION: Final = 3
 CHUNK_WINDOWS: Final = 12
 """A chunk is in memory until it is full: with 60 windows, those of a minute filled for an hour."""
 
-Chunk = dict[int, bytes]
-"""By start in ms: the window's JSON as it was published."""
+
+@dataclass(slots=True)
+class Chunk:
+    """Consecutive windows of one length of an instrument."""
+
+    windows: dict[int, bytes] = field(default_factory=dict)
+    """By start in ms: the window's JSON as it was published."""
+    position: int = 0
+    """Offset after the last record of `closed` that is included."""
 
 
 class HistoryCodec:
@@ -28,18 +36,19 @@ class HistoryCodec:
 
     def load(self, key: bytes, record: bytes) -> Chunk:
         """Return the chunk of a record; raise BadRecord."""
-        _, payload = unpack(record, VERSION)
+        position, payload = unpack(record, VERSION)
         try:
-            return msgspec.msgpack.decode(payload, type=dict[int, bytes])
+            content, windows = msgspec.msgpack.decode(payload, type=tuple[int, dict[int, bytes]])
         except msgspec.MsgspecError as error:
             raise BadRecord(f"not a chunk of windows: {error}") from error
-
-    def rebase(self, state: Chunk, position: int) -> None:
-        """Do nothing: a chunk holds windows, whatever the offset they came from."""
+        check_read(position, content)
+        return Chunk(windows, position)
 
     def dump(self, key: bytes, state: Chunk, position: int) -> bytes:
         """Return the record of a chunk."""
-        return pack(VERSION, position, msgspec.msgpack.encode(dict(sorted(state.items()))))
+        check_written(position, state.position)
+        payload = state.position, dict(sorted(state.windows.items()))
+        return pack(VERSION, position, msgspec.msgpack.encode(payload))
 
 
 def chunk_number(instrument: str, start_ms: int, span: Span) -> int:

@@ -255,8 +255,11 @@ class WorkerState:
         first = max(chunk_number(instrument, max(from_ms, 0), span), last - kept + 1)
         found: list[tuple[int, bytes]] = []
         for number in range(last, first - 1, -1):
-            chunk = self.history.peek(partition, chunk_key(instrument, span, number)) or {}
-            found += [(start, value) for start, value in chunk.items() if from_ms <= start < to_ms]
+            chunk = self.history.peek(partition, chunk_key(instrument, span, number))
+            if chunk is None:
+                continue
+            windows = chunk.windows.items()
+            found += [(start, value) for start, value in windows if from_ms <= start < to_ms]
             if len(found) >= limit:
                 break
         return [value for _, value in sorted(found)[-limit:]]

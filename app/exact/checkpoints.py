@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from app.exact.partition import MAX_LATER, Partition, Unwritten
+from app.exact.partition import MAX_LATER, Partition, State
+from app.exact.record import InvariantBroken, position_of
 from app.turns import Turn
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steelyard.keeper")
 
-S = TypeVar("S")
+S = TypeVar("S", bound=State)
 
 MAX_RESENT_RECORDS: Final = 1_000
 """Of states not in memory, so many are written again at a checkpoint after a foreign write."""
@@ -50,35 +51,36 @@ class Checkpoints(Generic[S]):
             if partition is None:
                 return None
             now = time.monotonic()
-            taken: dict[bytes, Unwritten] = {}
             records: dict[bytes, bytes | None] = {}
             sent: list[Awaitable[Any]] = []
+            resent: list[bytes] = []
             try:
                 max_age_s = 0.0 if whole else keeper.max_age_s
                 async with partition.whole:
                     due = sorted(partition.due(keeper.input_per_record, max_age_s, now))
-                await self._take(partition, due, taken, records)
+                await self._take(partition, due, records)
                 async with partition.whole:
                     if not keeper.may_send(partition):
-                        partition.put_back(taken)
+                        partition.put_back()
                         return None
                     # What was sent because of anything that these records include is in `sent`.
                     await self.send_later(partition)
                     sent, partition.sent = partition.sent, []
                     safe = partition.safe_position
-                    self._resend(partition, records)
+                    resent = self._resend(partition, records)
                     if not records and not partition.changelog_next:
                         records[NO_STATE] = None
                 await asyncio.gather(*sent)
                 if records:
                     await self._append(partition, records)
                     keeper.on_written(keeper.table.name, records.values(), time.monotonic() - now)
+                partition.writing = {}
                 if keeper.is_lazy:
-                    for key in taken.keys() - partition.dirty.keys():
-                        partition.states.pop(key, None)
-                        partition.sizes.pop(key, None)
+                    async with partition.whole:  # whoever has a state may still change it
+                        partition.forget_written()
             except BaseException:
-                partition.put_back(taken)
+                partition.put_back()
+                partition.unsure += resent
                 partition.sent = sent + partition.sent
                 raise
         return safe
@@ -87,7 +89,6 @@ class Checkpoints(Generic[S]):
         self,
         partition: Partition[S],
         due: Iterable[bytes],
-        taken: dict[bytes, Unwritten],
         records: dict[bytes, bytes | None],
     ) -> None:
         """Make the records of the states that are due, in turns, between whole events.
@@ -100,7 +101,7 @@ class Checkpoints(Generic[S]):
                 turn = Turn()
                 while keys and not partition.is_fenced:
                     key = keys.popleft()
-                    taken[key] = partition.dirty.pop(key)
+                    partition.writing[key] = partition.dirty.pop(key)
                     records[key] = self._record(partition, key)
                     if turn.is_over:
                         break
@@ -121,20 +122,34 @@ class Checkpoints(Generic[S]):
 
     def _record(self, partition: Partition[S], key: bytes) -> bytes | None:
         state = partition.states.get(key)
-        record = None if state is None else self._keeper.codec.dump(key, state, partition.position)
-        if record is not None and len(record) > MAX_RECORD_BYTES:
+        if state is None:
+            return None
+        record = self._keeper.codec.dump(key, state, partition.label(state))
+        if record is None:
+            return None
+        if position_of(record) < state.position:
+            raise InvariantBroken(
+                f"{key!r}: a record of position {position_of(record)} was made of a state of "
+                f"{state.position}"
+            )
+        if len(record) > MAX_RECORD_BYTES:
             raise ValueError(
                 f"the state of {key!r} has {len(record)} bytes, more than {MAX_RECORD_BYTES}"
             )
         return record
 
-    def _resend(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
-        """Add records of states not in memory that may not be the last of the changelog."""
-        for _ in range(min(len(partition.unsure), MAX_RESENT_RECORDS)):
-            key = partition.unsure.pop()
+    def _resend(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> list[bytes]:
+        """Add records that may not be the last of the changelog, as they are in the table.
+
+        Return their keys. What has changed since is written when it is due.
+        """
+        keys = partition.unsure[-MAX_RESENT_RECORDS:]
+        del partition.unsure[-MAX_RESENT_RECORDS:]
+        for key in keys:
             record = self._keeper.store.get_record(partition.number, key)
-            if record is not None and key not in partition.states:
+            if record is not None:
                 records.setdefault(key, record)
+        return keys
 
     async def _append(self, partition: Partition[S], records: dict[bytes, bytes | None]) -> None:
         """Append records to the changelog, and put them into the table when Kafka has them."""
@@ -144,11 +159,14 @@ class Checkpoints(Generic[S]):
         for key, record in records.items():
             if turn.is_over:
                 await turn.pause()
-            send = keeper.app.producer.send(tp.topic, key, record, tp.partition, None, None)
-            futures.append(await send)
+            deletion = [None] if key in partition.reset and record is not None else []
+            for value in (*deletion, record):
+                send = keeper.app.producer.send(tp.topic, key, value, tp.partition, None, None)
+                futures.append(await send)
         acknowledged = await asyncio.gather(*futures)
         for key, record in records.items():
             partition.sizes[key] = len(record or b"")
+            partition.reset.discard(key)
         offsets = [metadata.offset for metadata in acknowledged]
         expected = partition.changelog_next
         is_contiguous = sorted(offsets) == list(range(expected, expected + len(offsets)))

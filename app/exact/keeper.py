@@ -16,8 +16,8 @@ from faust.types import TP, AppT
 
 from app.exact.checkpoints import INPUT_PER_RECORD, Checkpoints
 from app.exact.delivery import Record
-from app.exact.partition import Partition
-from app.exact.record import BadRecord, position_of
+from app.exact.partition import Partition, State
+from app.exact.record import BadRecord, InvariantBroken, position_of
 from app.exact.store import StateStore, StateTable
 
 if TYPE_CHECKING:
@@ -25,23 +25,28 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("steelyard.keeper")
 
-S = TypeVar("S")
+S = TypeVar("S", bound=State)
 
 REREAD_INTERVAL_S: Final = 1.0
 """At most so often is the same position of a partition read again."""
 
 
 class Codec(Protocol[S]):
-    """How a state becomes a record."""
+    """How a state becomes a record.
+
+    The position of a record is never below that of the state in it: a record that was labelled too
+    low would lose against an older one, and its state would be told again what it includes. Whoever
+    dumps and whoever loads checks it.
+    """
 
     def load(self, key: bytes, record: bytes) -> S:
-        """Return the state of a record; raise BadRecord."""
-
-    def rebase(self, state: S, position: int) -> None:
-        """Let a state that belonged to another input begin at a position of this one."""
+        """Return the state of a record, as of the record's position; raise BadRecord."""
 
     def dump(self, key: bytes, state: S, position: int) -> bytes | None:
-        """Return the record of a state, None to delete it; raise ValueError if it is broken."""
+        """Return the record of a state as of a position, which is the state's own or higher.
+
+        None deletes it. Raise ValueError if it is broken.
+        """
 
 
 Written = Callable[[str, Iterable[bytes | None], float], object]
@@ -152,13 +157,11 @@ class StateKeeper(Generic[S]):
     def state(self, partition: Partition[S], key: bytes) -> S | None:
         """Return the state of a key, from memory or from the table."""
         state = partition.states.get(key)
-        if state is None and self.is_lazy and key not in partition.dirty:
+        if state is None and self.is_lazy and not partition.is_unwritten(key):
             record = self.store.get_record(partition.number, key)
             if record is not None:
-                state = self._load(key, record)
-                if state is not None:
-                    partition.states[key] = state
-                    partition.sizes[key] = len(record)
+                state = self._load_into(partition, key, record)
+                partition.rewrite({key} & partition.reset)
         return state
 
     def peek(self, number: int, key: bytes) -> S | None:
@@ -166,7 +169,7 @@ class StateKeeper(Generic[S]):
         partition = self.partitions.get(number)
         if partition is None:
             return None
-        if key in partition.states or not self.is_lazy or key in partition.dirty:
+        if key in partition.states or not self.is_lazy or partition.is_unwritten(key):
             return partition.states.get(key)
         record = self.store.get_record(number, key)
         return None if record is None else self._load(key, record)
@@ -174,7 +177,7 @@ class StateKeeper(Generic[S]):
     def stored_keys(self, partition: Partition[S], first: bytes) -> Iterator[bytes]:
         """Iterate over the keys in the table from one on, without those that are deleted."""
         for key in self.store.keys(partition.number, first):
-            if key in partition.states or key not in partition.dirty:
+            if key in partition.states or not partition.is_unwritten(key):
                 yield key
 
     # For the consumer
@@ -239,14 +242,22 @@ class StateKeeper(Generic[S]):
         all, the partition is begun at `first`, the earliest offset that there is: the keys that
         have a state skip what theirs includes, the others are computed again.
         A state that includes more than there is, beyond `end`, is of a topic that was deleted: what
-        comes now is all new to it.
+        comes now is all new to it, and so is its position. It is written at once, behind a deletion
+        of its key: in the changelog the higher position of before would win.
         """
         if number in self.partitions:
             return
+        if not first <= position <= end:
+            raise InvariantBroken(
+                f"{self.topic}-{number}: begun at {position}, but there is {first} to {end}"
+            )
         store = self.store
         persisted = store.persisted_offset(self.changelog_tp(number))
         partition: Partition[S] = Partition(
-            number, position, changelog_next=0 if persisted is None else persisted + 1
+            number,
+            position,
+            offsets=range(first, end),
+            changelog_next=0 if persisted is None else persisted + 1,
         )
         why = None if changelog is None else self._missing(number, changelog)
         if why is not None and position > first:
@@ -254,14 +265,9 @@ class StateKeeper(Generic[S]):
             partition.position = first
         if not self.is_lazy:
             for key, record in store.records(number):
-                state = self._load(key, record)
-                if state is None:
+                if self._load_into(partition, key, record) is None:
                     partition.position = first
-                    continue
-                partition.states[key] = state
-                partition.sizes[key] = len(record)
-                if position_of(record) > end:
-                    self.codec.rebase(state, first)
+            partition.rewrite(partition.reset)
         if changelog is not None and partition.changelog_next > changelog.stop:
             # What is here is not there any more: all of it is written again.
             store.forget_offset(number)
@@ -276,8 +282,8 @@ class StateKeeper(Generic[S]):
                 number,
                 len(overtaken),
             )
-            for key in overtaken:
-                self.state(partition, key)
+            if self.is_lazy:
+                partition.unsure += overtaken
             partition.rewrite(overtaken & partition.states.keys())
         self.partitions[number] = partition
         log.info(
@@ -308,9 +314,24 @@ class StateKeeper(Generic[S]):
             return f"{name} is empty"
         return None
 
+    def _load_into(self, partition: Partition[S], key: bytes, record: bytes) -> S | None:
+        """Hold the state of a record of the table; one of another input begins anew (`begin`)."""
+        state = self._load(key, record)
+        if state is None:
+            return None
+        partition.states[key] = state
+        partition.sizes[key] = len(record)
+        if state.position > max(partition.offsets.stop, partition.position):
+            state.position = partition.offsets.start
+            partition.reset.add(key)
+        return state
+
     def _load(self, key: bytes, record: bytes) -> S | None:
         try:
-            return self.codec.load(key, record)
+            state = self.codec.load(key, record)
+            if state.position != position_of(record):
+                raise InvariantBroken(f"{key!r} was read as of {state.position}, not of its record")
+            return state
         except BadRecord as error:
             log.warning("%s: %r is computed anew: %s", self.table.name, key, error)
             return None

@@ -6,9 +6,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-S = TypeVar("S")
+from app.exact.record import InvariantBroken
+
+
+class State(Protocol):
+    """What a partition holds for a key: whatever it is, it knows what it includes."""
+
+    position: int
+    """Offset after the last record of the input that the state includes."""
+
+
+S = TypeVar("S", bound=State)
 
 MAX_LATER: Final = 1_000
 """Of `later`: windows of 1 to 2 kB, of which so many are as much as one record should hold."""
@@ -36,6 +46,13 @@ class Partition(Generic[S]):
     position: int
     states: dict[bytes, S] = field(default_factory=dict)
     dirty: dict[bytes, Unwritten] = field(default_factory=dict)
+    writing: dict[bytes, Unwritten] = field(default_factory=dict)
+    """What a checkpoint has taken out of `dirty`, and Kafka has not acknowledged yet."""
+    offsets: range = range(0)
+    """What the input held when the partition was taken over."""
+    reset: set[bytes] = field(default_factory=set)
+    """Keys whose records in the changelog are of another input: the next one follows a deletion,
+    or those, whose positions are higher, would win."""
     sizes: dict[bytes, int] = field(default_factory=dict)
     """Bytes of the last record that was written of a state."""
     sent: list[Awaitable[Any]] = field(default_factory=list)
@@ -61,7 +78,11 @@ class Partition(Generic[S]):
     reread_at: float = 0.0
 
     def touch(self, key: bytes, offset: int, input_bytes: int = 0) -> None:
-        """Note that the record at an offset of the input changed a state."""
+        """Note that the record at an offset of the input changed a state: while it is applied."""
+        if offset != self.position or not self.whole.locked():
+            raise InvariantBroken(
+                f"{key!r} was changed at offset {offset}, outside of the record at {self.position}"
+            )
         unwritten = self.dirty.get(key)
         if unwritten is None:
             unwritten = self.dirty[key] = Unwritten(offset, time.monotonic())
@@ -87,8 +108,20 @@ class Partition(Generic[S]):
             )
         ]
 
-    def put_back(self, taken: dict[bytes, Unwritten]) -> None:
+    def label(self, state: State) -> int:
+        """Return the position for the record of a state: all that both of them include.
+
+        After a take-over a state may be ahead of the partition, which skips what it includes.
+        """
+        return max(self.position, state.position)
+
+    def is_unwritten(self, key: bytes) -> bool:
+        """Whether the table does not hold the last of a key yet, which may be its deletion."""
+        return key in self.dirty or key in self.writing
+
+    def put_back(self) -> None:
         """Have what was taken out of `dirty` there again: it could not be written."""
+        taken, self.writing = self.writing, {}
         for key, old in taken.items():
             new = self.dirty.get(key)
             if new is not None:
@@ -96,7 +129,13 @@ class Partition(Generic[S]):
                 old.must |= new.must
             self.dirty[key] = old
 
+    def forget_written(self) -> None:
+        """Let go of the states that the table holds. The partition has to be held as a whole."""
+        for key in [key for key in self.states if not self.is_unwritten(key)]:
+            del self.states[key]
+            self.sizes.pop(key, None)
+
     @property
     def safe_position(self) -> int:
         """The position up to which everything is in a record that was written."""
-        return min((each.since for each in self.dirty.values()), default=self.position)
+        return min([self.position, *(each.since for each in self.dirty.values())])

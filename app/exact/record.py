@@ -7,7 +7,8 @@
     …         payload, zstd
 
 The position stands outside the payload, so that recovery can tell the newer of two records without
-decompressing either.
+decompressing either. It is never below the position of the content: of two records the lower one
+loses, and a state that was labelled too low would be told again what it includes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ class BadRecord(ValueError):
     """Bytes are no state record, or one of another version, or damaged."""
 
 
+class InvariantBroken(RuntimeError):
+    """The program is about to break a rule that its exactness rests on: the worker ends instead.
+
+    Nothing is lost by that: what was not committed is replayed.
+    """
+
+
 def pack(version: int, position: int, payload: bytes) -> bytes:
     """Return the record of a state."""
     compressed = bytes(cramjam.zstd.compress(payload, level=COMPRESSION_LEVEL))
@@ -42,6 +50,18 @@ def unpack(record: bytes, version: int) -> tuple[int, bytes]:
     if found != version:
         raise BadRecord(f"version {found}, this release reads {version}")
     return position, bytes(cramjam.zstd.decompress(compressed))
+
+
+def check_written(position: int, content: int) -> None:
+    """Raise if a record of this position would hold a state that includes more of the input."""
+    if position < content:
+        raise InvariantBroken(f"a record of position {position} cannot hold a state of {content}")
+
+
+def check_read(position: int, content: int) -> None:
+    """Raise if a record of this position holds a state that includes more of the input."""
+    if position < content:
+        raise BadRecord(f"its position is {position}, but its content is of {content}")
 
 
 def position_of(record: bytes) -> int:

@@ -22,7 +22,7 @@ from app.exact.keeper import StateKeeper
 from app.exact.loopback import Appended, Loopback
 from app.exact.partition import Partition
 from app.exact.producer import SNAPPY
-from app.exact.record import BadRecord, pack, unpack
+from app.exact.record import BadRecord, check_read, check_written, pack, unpack
 from app.kafka.processes import free_port
 from app.settings import Settings
 from app.topics import changelog_name
@@ -55,13 +55,12 @@ class CountCodec:
             state = msgspec.json.decode(payload, type=Count)
         except msgspec.MsgspecError as error:
             raise BadRecord(str(error)) from error
+        check_read(position, state.position)
         state.position = position
         return state
 
-    def rebase(self, state: Count, position: int) -> None:
-        state.position = position
-
     def dump(self, key: bytes, state: Count, position: int) -> bytes:
+        check_written(position, state.position)
         return pack(1, position, msgspec.json.encode(state))
 
 

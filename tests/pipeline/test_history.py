@@ -56,10 +56,11 @@ class Kept:
         value = encode_closed([ClosedWindow(NAME, *SECOND, start, b"{}") for start in starts])
         record = Appended(NAME.encode(), value)
         await (await self.shared.closed_windows.append(self.number, [record]))
-        await until("in the history", lambda: starts[-1] in (self.peek(chunk) or {}))
+        await until("in the history", lambda: starts[-1] in self.peek(chunk))
 
-    def peek(self, chunk: int) -> Chunk | None:
-        return self.keeper.peek(self.number, key(chunk))
+    def peek(self, chunk: int) -> dict[int, bytes]:
+        found = self.keeper.peek(self.number, key(chunk))
+        return {} if found is None else found.windows
 
     def on_disk(self) -> list[bytes]:
         return list(self.keeper.store.keys(self.number, b""))
@@ -81,7 +82,7 @@ async def test_a_chunk_is_written_when_it_is_full_and_then_leaves_memory(
         await kept.keeper.checkpoint(kept.number)
         assert kept.on_disk() == [key(0)]
         assert list(partition.states) == [key(1)]
-        assert len(kept.peek(0) or {}) == CHUNK_WINDOWS
+        assert len(kept.peek(0)) == CHUNK_WINDOWS
 
 
 async def test_what_is_old_is_deleted_also_where_windows_were_missing(
@@ -99,4 +100,4 @@ async def test_what_is_old_is_deleted_also_where_windows_were_missing(
         await kept.append(10 * chunks, range(CHUNK_WINDOWS))
         await kept.keeper.checkpoint(kept.number, whole=True)
         assert kept.on_disk() == [key(10 * chunks)]
-        assert kept.peek(1) is None
+        assert kept.peek(1) == {}
