@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from app.exact.partition import MAX_LATER, Partition, State
@@ -52,7 +52,7 @@ class Checkpoints(Generic[S]):
                 return None
             now = time.monotonic()
             records: dict[bytes, bytes | None] = {}
-            sent: list[Awaitable[Any]] = []
+            sent: list[asyncio.Future[Any]] = []
             resent: list[bytes] = []
             try:
                 max_age_s = 0.0 if whole else keeper.max_age_s
@@ -70,7 +70,7 @@ class Checkpoints(Generic[S]):
                     resent = self._resend(partition, records)
                     if not records and not partition.changelog_next:
                         records[NO_STATE] = None
-                await asyncio.gather(*sent)
+                await acknowledged(sent)
                 if records:
                     await self._append(partition, records)
                     keeper.on_written(keeper.table.name, records.values(), time.monotonic() - now)
@@ -163,18 +163,21 @@ class Checkpoints(Generic[S]):
             for value in (*deletion, record):
                 send = keeper.app.producer.send(tp.topic, key, value, tp.partition, None, None)
                 futures.append(await send)
-        acknowledged = await asyncio.gather(*futures)
+        answers = await acknowledged(futures)
         for key, record in records.items():
             partition.sizes[key] = len(record or b"")
             partition.reset.discard(key)
-        offsets = [metadata.offset for metadata in acknowledged]
+        offsets = [metadata.offset for metadata in answers]
         expected = partition.changelog_next
         is_contiguous = sorted(offsets) == list(range(expected, expected + len(offsets)))
         partition.is_alone &= is_contiguous
         partition.changelog_next = max(offsets) + 1
-        # Records that were not read here lie before ours: the next recovery has to begin with
-        # them, so the persisted offset stays where it is.
-        keeper.store.put_acknowledged(tp, records, max(offsets) if partition.is_alone else None)
+        # If records that were not read here lie before ours, or others are still to be written
+        # again, the next recovery has to begin with them: the persisted offset stays where it is.
+        is_last = partition.is_alone and not partition.unsure
+        keeper.store.put_acknowledged(tp, records, max(offsets) if is_last else None)
+        if is_last:
+            keeper.store.doubtful.discard(partition.number)
         if not is_contiguous:
             # Only the owner writes to the changelog. Somebody else did: a worker that was paused
             # and does not know yet, or we are that worker. The commit that follows tells: if it is
@@ -186,3 +189,14 @@ class Checkpoints(Generic[S]):
                 keeper.table.name,
                 partition.number,
             )
+
+
+async def acknowledged(sent: list[asyncio.Future[Any]]) -> list[Any]:
+    """Wait for what was sent; raise if any of it was refused.
+
+    Whoever stops to wait leaves it on its way: `gather` would cancel it, and the next checkpoint
+    could neither wait for it nor know whether Kafka has it.
+    """
+    if sent:
+        await asyncio.wait(sent, return_when=asyncio.FIRST_EXCEPTION)
+    return [future.result() for future in sent if future.done()]

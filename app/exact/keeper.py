@@ -252,12 +252,11 @@ class StateKeeper(Generic[S]):
                 f"{self.topic}-{number}: begun at {position}, but there is {first} to {end}"
             )
         store = self.store
-        persisted = store.persisted_offset(self.changelog_tp(number))
         partition: Partition[S] = Partition(
             number,
             position,
             offsets=range(first, end),
-            changelog_next=0 if persisted is None else persisted + 1,
+            changelog_next=store.last_read(number) + 1,
         )
         why = None if changelog is None else self._missing(number, changelog)
         if why is not None and position > first:
@@ -273,18 +272,9 @@ class StateKeeper(Generic[S]):
             store.forget_offset(number)
             partition.changelog_next = changelog.stop
             partition.is_alone = not changelog.stop
+        if number in store.doubtful:
             self.doubt(partition)
-        overtaken = store.overtaken.pop(number, set())
-        if overtaken:
-            log.warning(
-                "%s-%d: another worker wrote %d records late; they are written again",
-                self.table.name,
-                number,
-                len(overtaken),
-            )
-            if self.is_lazy:
-                partition.unsure += overtaken
-            partition.rewrite(overtaken & partition.states.keys())
+        self._repair(partition)
         self.partitions[number] = partition
         log.info(
             "%s-%d: taken over at offset %d, %d states; changelog read to %d",
@@ -294,6 +284,21 @@ class StateKeeper(Generic[S]):
             len(partition.states),
             partition.changelog_next,
         )
+
+    def _repair(self, partition: Partition[S]) -> None:
+        """Have written again what recovery found overtaken in the changelog by an older record."""
+        overtaken = self.store.overtaken.pop(partition.number, set())
+        if not overtaken:
+            return
+        log.warning(
+            "%s-%d: another worker wrote %d records late; they are written again",
+            self.table.name,
+            partition.number,
+            len(overtaken),
+        )
+        if self.is_lazy:
+            partition.unsure += overtaken
+        partition.rewrite(overtaken & partition.states.keys())
 
     def doubt(self, partition: Partition[S]) -> None:
         """Have every state written again: the changelog may not end with it."""

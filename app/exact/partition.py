@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -55,7 +55,7 @@ class Partition(Generic[S]):
     or those, whose positions are higher, would win."""
     sizes: dict[bytes, int] = field(default_factory=dict)
     """Bytes of the last record that was written of a state."""
-    sent: list[Awaitable[Any]] = field(default_factory=list)
+    sent: list[asyncio.Future[Any]] = field(default_factory=list)
     """Records that were sent because of the input, which a checkpoint waits for."""
     later: list[Any] = field(default_factory=list)
     """What is to be sent because of the input, together: at the next checkpoint or sooner, and at

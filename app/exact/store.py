@@ -7,11 +7,17 @@ Two rules differ from Faust's own store:
   leaves a database ahead of the changelog (F5 in docs/exactness.md).
 - Of two records of a key the one with the higher position wins, whatever their order in the
   changelog: a worker that was paused, lost its partitions and woke up may have written one late.
+
+The persisted offset says two things: everything up to it has been read, and what the table holds is
+the last of its key there. While the second is not so, the offset stays, and the next recovery finds
+the same again. A table is deleted for damage only, never because it could not be opened.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -23,7 +29,7 @@ from faust.types import TP, EventT
 from yarl import URL
 
 from app.errors import UserError
-from app.exact.record import BadRecord, position_of
+from app.exact.record import BadRecord, InvariantBroken, position_of
 
 log = logging.getLogger("steelyard.store")
 
@@ -34,8 +40,18 @@ WRITE_BUFFER_BYTES = 1024 * 1024
 """Of a database, and a partition has two. They fill before anything leaves them: with 4 MB a worker
 of 8 partitions grew for half an hour, to 187 MB; with 1 MB it is at 152 after a quarter."""
 MAX_WRITE_BUFFERS = 2
-NO_SPACE = "No space left"
-"""In the text of RocksDB's error when the disk is full, which is no damage."""
+DAMAGE = ("Corruption", os.strerror(errno.ENOENT))
+"""In the text of RocksDB's error when its files are damaged, or one of them is missing."""
+HELD = ("lock hold by current process", os.strerror(errno.EAGAIN))
+"""In the text of its error when another process, or this one, has the database open."""
+NO_DAMAGE = tuple(
+    os.strerror(number)
+    for number in (
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOLCK),
+    )
+)
+"""In the text when the machine refused something: whatever else it says, the files may be whole."""
 STORE_OPTIONS = {
     "driver": "rocksdict",
     "write_buffer_size": WRITE_BUFFER_BYTES,
@@ -64,6 +80,10 @@ class StoreLocked(UserError):
     """Another process holds the database of a partition."""
 
 
+class StoreRefused(UserError):
+    """The machine does not let the database of a partition be opened or read."""
+
+
 class StateStore(rocksdb.Store):  # type: ignore[misc]
     """RocksDB store of state records, one database a partition."""
 
@@ -72,6 +92,10 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
         self.rocksdb_options = StoreOptions(**self.options, use_rocksdict=True)
         self.overtaken: dict[int, set[bytes]] = {}
         """By partition: keys of which recovery met an older record after a newer one."""
+        self.read_to: dict[int, int] = {}
+        """By partition: the last offset of the changelog that has been read."""
+        self.doubtful: set[int] = set()
+        """Partitions whose table holds records that may not be the last of the changelog."""
         self.opened_at: dict[int, int] = {}
         """By partition: the changelog offset that its database had when it was opened, else -1."""
 
@@ -109,13 +133,26 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
                 batch.delete(key)
             else:
                 batch.put(key, record)
+        database = self._db_for_partition(tp.partition)
         if offset is not None:
+            known = self.persisted_offset(tp)
+            if known is not None and offset < known:
+                raise InvariantBroken(f"{tp}: the changelog is at {offset}, and was at {known}")
             batch.put(self.offset_key, str(offset).encode())
-        self._db_for_partition(tp.partition).write(batch)
+        database.write(batch)
+        if offset is not None:
+            self.read_to[tp.partition] = offset
+
+    def last_read(self, partition: int) -> int:
+        """Return the last offset of the changelog that has been read, -1 if nothing was."""
+        self._db_for_partition(partition)
+        return self.read_to.get(partition, -1)
 
     def forget_offset(self, partition: int) -> None:
-        """Let the next recovery read the changelog from its beginning."""
+        """Let the next recovery read the changelog from its beginning, and doubt the table."""
         self._db_for_partition(partition).delete(self.offset_key)
+        self.read_to.pop(partition, None)
+        self.doubtful.add(partition)
 
     def apply_changelog_batch(
         self,
@@ -131,16 +168,23 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
             offsets[message.tp] = max(message.offset, offsets.get(message.tp, -1))
             where = message.partition, message.key
             known = newest[where] if where in newest else self.get_record(*where)
+            overtaken = self.overtaken.setdefault(message.partition, set())
             if self._is_overtaken(message.value, known):
-                self.overtaken.setdefault(message.partition, set()).add(message.key)
+                overtaken.add(message.key)
                 newest[where] = known
             else:
+                overtaken.discard(message.key)
                 newest[where] = message.value
         by_partition: dict[int, dict[bytes, bytes | None]] = {}
         for (partition, key), record in newest.items():
             by_partition.setdefault(partition, {})[key] = record
         for tp, offset in offsets.items():
-            self.put_acknowledged(tp, by_partition.get(tp.partition, {}), offset)
+            known = self.persisted_offset(tp)
+            is_last = tp.partition not in self.doubtful and not self.overtaken[tp.partition]
+            is_last &= known is None or offset >= known  # else the changelog was made anew
+            records = by_partition.get(tp.partition, {})
+            self.put_acknowledged(tp, records, offset if is_last else None)
+            self.read_to[tp.partition] = offset
 
     def _is_overtaken(self, record: bytes | None, known: bytes | None) -> bool:
         if record is None or known is None:
@@ -168,43 +212,50 @@ class StateStore(rocksdb.Store):  # type: ignore[misc]
 
     def _open_for_partition(self, partition: int) -> Any:
         database = self._open_healthy(partition)
-        offset = database.get(self.offset_key)
-        self.opened_at[partition] = -1 if offset is None else int(offset)
+        stored = database.get(self.offset_key)
+        offset = -1 if stored is None else int(stored)
+        self.opened_at[partition] = self.read_to[partition] = offset
+        self.overtaken.pop(partition, None)
+        if offset < 0 and next(self._visible_items(database), None) is not None:
+            self.doubtful.add(partition)
         return database
 
     def _open_healthy(self, partition: int) -> Any:
-        """Open a partition's database; drop it for recovery if it is damaged."""
+        """Open a partition's database; drop it for recovery if, and only if, it is damaged."""
         path = self.partition_path(partition)
         try:
             database = super()._open_for_partition(partition)
         except Exception as error:
             problem = str(error)
-            if "lock" in problem.lower() and "checksum" not in problem:
-                raise StoreLocked(
-                    f"{path} is held by another process: give each worker a name of its own "
-                    "(STEELYARD_WORKER_NAME), or stop the other one"
-                ) from error
-            if NO_SPACE in problem:
-                raise
         else:
-            found = self._damage(database)
+            found = self._problem(database)
             if found is None:
                 return database
             problem = found
             database.close()
+        if any(words in problem for words in HELD):
+            raise StoreLocked(
+                f"{path} is held by another process: give each worker a name of its own "
+                "(STEELYARD_WORKER_NAME), or stop the other one"
+            )
+        if any(words in problem for words in NO_DAMAGE) or not any(
+            words in problem for words in DAMAGE
+        ):
+            raise StoreRefused(
+                f"{path} cannot be read ({problem}): mend that (open files, memory, disk, rights) "
+                "and start again. Nothing was deleted"
+            )
         log.warning("%s is damaged (%s): dropped, to be rebuilt from the changelog", path, problem)
         shutil.rmtree(path, ignore_errors=True)
         return super()._open_for_partition(partition)
 
-    def _damage(self, database: Any) -> str | None:
-        """Say what is damaged; reading every block checks every checksum."""
+    def _problem(self, database: Any) -> str | None:
+        """Say why not all can be read; reading every block checks every checksum."""
         try:
             for _ in self._visible_items(database):
                 pass
         except Exception as error:
             # Only the text leaves: the traceback would keep the iterator, and so the lock.
-            if NO_SPACE in str(error):
-                raise
             return str(error)
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import signal
+import subprocess
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import faust
 import pytest
 from faust.types import TP
 
-from app.exact.record import pack, position_of
+from app.exact.record import InvariantBroken, pack, position_of
 from app.exact.store import (
     BLOCK_CACHE_BYTES,
     MAX_WRITE_BUFFERS,
@@ -22,6 +23,7 @@ from app.exact.store import (
     StateStore,
     StateTable,
     StoreLocked,
+    StoreRefused,
 )
 from tests.chaos.steps import damage
 from tests.harness.processes import Child, python
@@ -156,7 +158,43 @@ def test_the_higher_position_wins_whatever_the_order(tmp_path: Path) -> None:
     apply(store, event(b"a", old, 0), event(b"a", new, 1), event(b"b", new, 2), event(b"b", old, 3))
     assert dict(store.records(0)) == {b"a": new, b"b": new}
     assert store.overtaken == {0: {b"b"}}
+    assert store.last_read(0) == 3
+    assert store.persisted_offset(TOPIC) is None, "the next recovery finds it, too"
+
+
+def test_what_was_overtaken_is_found_again_until_its_owner_wrote_it_again(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    old, new = pack(1, 10, b"old"), pack(1, 20, b"new")
+    apply(store, event(b"a", new, 0))
+    apply(store, event(b"a", old, 1))
+    apply(store, event(b"b", new, 2))
+    store = reopened(store, tmp_path)  # killed before the record was written again
+    assert store.persisted_offset(TOPIC) == 0
+    apply(store, event(b"a", old, 1), event(b"b", new, 2))
+    assert store.overtaken == {0: {b"a"}}
+    apply(store, event(b"a", new, 3))  # as a standby reads what its owner wrote
+    assert store.overtaken == {0: set()}
     assert store.persisted_offset(TOPIC) == 3
+
+
+def test_the_persisted_offset_never_falls(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.put_acknowledged(TOPIC, {b"a": pack(1, 1, b"x")}, 7)
+    with pytest.raises(InvariantBroken, match="the changelog is at 6, and was at 7"):
+        store.put_acknowledged(TOPIC, {b"a": pack(1, 2, b"y")}, 6)
+    apply(store, event(b"a", pack(1, 3, b"z"), 0))  # a changelog that was made anew
+    assert store.persisted_offset(TOPIC) == 7
+
+
+def test_a_table_without_an_offset_is_doubtful(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    store.put_acknowledged(TOPIC, {b"a": pack(1, 1, b"x")}, 7)
+    store.forget_offset(0)
+    store = reopened(store, tmp_path)
+    assert store.last_read(0) == -1
+    assert store.doubtful == {0}
+    apply(store, event(b"a", pack(1, 1, b"x"), 0))
+    assert store.persisted_offset(TOPIC) is None, "until its owner has written all again"
 
 
 def test_a_late_record_of_another_batch_does_not_win(tmp_path: Path) -> None:
@@ -174,7 +212,7 @@ def test_of_equal_positions_the_later_record_wins(tmp_path: Path) -> None:
     first, second = pack(1, 10, b"first"), pack(1, 10, b"second")
     apply(store, event(b"a", first, 0), event(b"a", second, 1))
     assert dict(store.records(0)) == {b"a": second}
-    assert store.overtaken == {}
+    assert not any(store.overtaken.values())
 
 
 def test_a_deleted_key_is_gone(tmp_path: Path) -> None:
@@ -202,6 +240,62 @@ def test_a_damaged_database_is_dropped_and_said(
     assert str(path) in caplog.text
     store.put_acknowledged(TOPIC, {b"a": b"1"}, 1)
     assert store.get_record(0, b"a") == b"1"
+
+
+REFUSED = """
+import os, resource, sys
+from pathlib import Path
+from app.exact.store import StoreRefused
+from tests.exact.test_store import store_in
+
+def attempt():
+    store = store_in(Path(sys.argv[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, 4096))
+    try:
+        return f"read {len(dict(store.records(0)))}"
+    except StoreRefused as error:
+        return str(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
+
+opened = len(os.listdir("/proc/self/fd")) - 1
+for limit in range(opened, opened + 7):
+    print(attempt())
+"""
+
+
+def test_a_database_that_the_machine_does_not_let_open_is_kept(tmp_path: Path) -> None:
+    """Each number of files that may still be opened stops RocksDB at another step."""
+    close(filled(tmp_path))
+    done = subprocess.run(
+        python("-c", REFUSED, str(tmp_path)), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("Too many open files") == 7
+    assert len(dict(store_in(tmp_path).records(0))) == 200
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        "IO error: While pread offset 0 len 4096: /db/000009.sst: Input/output error",
+        "IO error: While appending to file: /db/000011.log: No space left on device",
+        "Invalid argument: options incompatible: IO error: /db/CURRENT: Cannot allocate memory",
+        "Corruption: IO error: While open a file: /db/000009.sst: Too many open files in system",
+        "IO error: While open a file for random read: /db/CURRENT: Permission denied",
+        "Not implemented: a format of another release",
+    ],
+)
+def test_only_damage_deletes_a_table(
+    tmp_path: Path, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = reopened(filled(tmp_path), tmp_path)
+    with monkeypatch.context() as refused:
+        refused.setattr(store, "_problem", lambda _: problem)
+        with pytest.raises(StoreRefused, match="Nothing was deleted") as raised:
+            store.get_record(0, b"k1")
+    assert raised.value.exit_code == 2
+    assert problem in str(raised.value)
+    assert len(dict(store.records(0))) == 200
 
 
 def test_a_healthy_database_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
