@@ -6,9 +6,13 @@ UTC, the level, the logger and the worker; `extra` of a record becomes fields of
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -26,6 +30,58 @@ QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka", "app")
 """They tell of every service and partition at INFO; ours, `steelyard.…`, of changes of state."""
 
 
+OURS: Final = "steelyard"
+LIKE_IT_PER_MINUTE: Final = 3
+OF_A_LOGGER_PER_MINUTE: Final = 20
+MINUTE_S: Final = 60.0
+MOST_COMPARED: Final = 60
+"""Characters of a text."""
+MOST_COUNTED: Final = 1_000
+"""Texts of which it is known how many were left out."""
+
+
+class Restraint(logging.Filter):
+    """Lets through a few lines a minute of what libraries say again and again.
+
+    While Kafka is away its clients repeat the same line many times a second. The next line like
+    those left out says how many they were. Our own lines are of changes, and all let through.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now = monotonic
+        self._begun_s = 0.0
+        self._passed: Counter[tuple[str, str]] = Counter()
+        """In this minute: lines like each other of a logger and, without a text, all of it."""
+        self._left_out: Counter[tuple[str, str]] = Counter()
+        """Since the last line like them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record becomes a line; it says how many like it have not."""
+        if record.name.partition(".")[0] == OURS:
+            return True
+        now = self._now()
+        if now - self._begun_s >= MINUTE_S:
+            self._begun_s = now
+            self._passed.clear()
+        # Texts that were put together before differ by their numbers.
+        like = record.name, re.sub(r"\d+", "#", str(record.msg)[:MOST_COMPARED])
+        all_of_it = record.name, ""
+        if (
+            self._passed[like] >= LIKE_IT_PER_MINUTE
+            or self._passed[all_of_it] >= OF_A_LOGGER_PER_MINUTE
+        ):
+            if len(self._left_out) >= MOST_COUNTED:
+                self._left_out.clear()
+            self._left_out[like] += 1
+            return False
+        self._passed[like] += 1
+        self._passed[all_of_it] += 1
+        if left_out := self._left_out.pop(like, 0):
+            record.left_out = left_out
+        return True
+
+
 def logging_config(configured: Settings) -> dict[str, Any]:
     """Return the configuration of the standard library's logging."""
     return {
@@ -38,9 +94,11 @@ def logging_config(configured: Settings) -> dict[str, Any]:
                 "processors": after(configured.log_format, secrets_of(configured)),
             }
         },
+        "filters": {"restraint": {"()": Restraint}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
+                "filters": ["restraint"],
                 "formatter": "steelyard",
                 "stream": "ext://sys.stderr",
             }

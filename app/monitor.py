@@ -1,4 +1,4 @@
-"""Watches the worker itself: its loop, whether Kafka answers, and what its readiness is."""
+"""Watches the worker itself: its loop, and what its readiness is."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ log = logging.getLogger("steelyard.worker")
 
 LOOP_CHECK_S: Final = 0.25
 LOOK_EVERY_S: Final = 1.0
-KAFKA_TIMEOUT_S: Final = 5.0
-"""Kafka is asked again a second after each answer; a request of Faust's takes up to 30 s."""
 
 
 class Monitor:
@@ -30,7 +28,6 @@ class Monitor:
         self.collector = collector
         self.said = ""
         """The state that was logged last."""
-        self._kafka_silent_since: float | None = None
 
     async def watch_loop(self) -> None:
         """Measure, again and again, how late the loop wakes a task; end it if it never does."""
@@ -44,33 +41,6 @@ class Monitor:
                 pulse.beat()
         finally:
             pulse.stop()
-
-    async def watch_kafka(self) -> None:
-        """Ask Kafka, again and again, for the end of an owned partition."""
-        shared = self.app.shared
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            tps = [shared.books.input_tp(number) for number in list(shared.books.partitions)[:1]]
-            if not tps or self.app.rebalancing or self.app.in_recovery:
-                continue  # not ready for another reason, and the client may be busy with that
-            try:
-                async with asyncio.timeout(KAFKA_TIMEOUT_S):
-                    await self.app.consumer.highwaters(*tps)
-            except Exception as error:  # whatever the client raises, Kafka has not answered
-                self.say_kafka(error, time.monotonic())
-            else:
-                self.say_kafka(None, time.monotonic())
-            shared.kafka_answers = self._kafka_silent_since is None
-
-    def say_kafka(self, error: Exception | None, now: float) -> None:
-        """Log when Kafka falls silent and when it answers again: once each, however long it is."""
-        since = self._kafka_silent_since
-        if error is not None and since is None:
-            log.warning("Kafka does not answer: %r", error)
-            self._kafka_silent_since = now
-        elif error is None and since is not None:
-            log.info("Kafka answers again, after %.0f s", now - since)
-            self._kafka_silent_since = None
 
     async def watch_state(self) -> None:
         """Log when the worker becomes ready, degraded or neither; count what books went through."""

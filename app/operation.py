@@ -34,7 +34,7 @@ def operate(app: Steelyard) -> None:
     windows = app.topic_name("windows")
     tap = Tap(hub, lambda: consumer_of(configured.kafka), windows, configured.partitions)
     app.shared.on_closed = tap.own
-    watches = monitor.watch_loop, monitor.watch_kafka, monitor.watch_state, Garbage().watch
+    watches = monitor.watch_loop, monitor.watch_state, Garbage().watch
     for task in (tap.run, *watches):
         app.task(task)
 

@@ -72,8 +72,8 @@ def readiness_of(shared: WorkerState) -> Readiness:
         reasons.append("partitions are being assigned")
     elif app.in_recovery:
         reasons.append("tables are being recovered")
-    if not shared.kafka_answers:
-        reasons.append("Kafka does not answer")
+    if app.reach.is_lost:
+        reasons.append(app.reach.reason)
     assigned = _assigned_partitions(shared)
     if assigned - owned.keys():
         reasons.append(f"partitions {sorted(assigned - owned.keys())} are not taken over yet")

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
+import logging
+import math
 import os
 import shutil
+import time
 from pathlib import Path
 from typing import Any, Final
 
 from app.errors import UserError
 from app.settings import Settings
-from app.topics import ensure_topics
+from app.topics import KafkaUnreachable, ensure_topics
+
+log = logging.getLogger("steelyard.worker")
 
 MIN_FREE_BYTES: Final = 256 * 1024 * 1024
 """RocksDB keeps failing once it has met a full disk, so a worker does not start near one."""
+ASK_AGAIN_S: Final = 1.0
+SAY_EVERY_S: Final = 60.0
+"""That the worker waits for Kafka."""
 IDENTITY: Final = "steelyard.json"
 LOCK: Final = "steelyard.lock"
 
@@ -37,7 +46,22 @@ class FolderLocked(UserError):
 async def check_start(settings: Settings, folder: Path) -> None:
     """Check folder, disk and topics; raise a UserError that says what to do."""
     prepare_folder(settings, folder)
-    await ensure_topics(settings)
+    await _when_kafka_answers(settings)
+
+
+async def _when_kafka_answers(settings: Settings) -> None:
+    """Make and check the topics; wait for a Kafka that does not answer, and say so each minute."""
+    said_at = -math.inf
+    while True:
+        try:
+            await ensure_topics(settings)
+        except KafkaUnreachable as error:
+            if time.monotonic() - said_at >= SAY_EVERY_S:
+                log.warning("%s\nThe worker waits for it.", error)
+                said_at = time.monotonic()
+            await asyncio.sleep(ASK_AGAIN_S)
+        else:
+            return
 
 
 def prepare_folder(settings: Settings, folder: Path) -> None:

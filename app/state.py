@@ -80,8 +80,6 @@ class WorkerState:
         self.metrics = Metrics()
         for keeper in app.keepers:
             keeper.on_written = self.metrics.checkpoint
-        self.kafka_answers = True
-        """As of the monitor's last question."""
         self.latest = LatestStates(
             app.raw_table("latest", is_global=True), lambda: app.rebalancing or app.in_recovery
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from app.catalogue import Topic, changelog_name, topics
 from app.errors import UserError, command
+from app.exact.patience import is_away, refusal
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -203,16 +204,19 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         bootstrap_servers=servers, request_timeout_ms=int(KAFKA_TIMEOUT_S * 1000)
     )
     try:
-        try:
-            await asyncio.wait_for(admin.start(), KAFKA_TIMEOUT_S)
-        except (KafkaError, OSError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise KafkaUnreachable(
-                f"No Kafka answers at {settings.kafka} (STEELYARD_KAFKA): {reason}\n"
-                f"Start one with `make demo` or `{command()} kafka`, or set STEELYARD_KAFKA to "
-                "the address of yours."
-            ) from error
+        await asyncio.wait_for(admin.start(), KAFKA_TIMEOUT_S)
         yield admin
+    except (KafkaError, OSError, TimeoutError) as error:
+        if (told := refusal(error)) is not None:
+            raise told from error
+        if isinstance(error, KafkaError) and not is_away(error):
+            raise
+        reason = str(error) or type(error).__name__
+        raise KafkaUnreachable(
+            f"No Kafka answers at {settings.kafka} (STEELYARD_KAFKA): {reason}\n"
+            f"Start one with `make demo` or `{command()} kafka`, or set STEELYARD_KAFKA to "
+            "the address of yours."
+        ) from error
     finally:
         await admin.close()
 

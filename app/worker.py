@@ -18,11 +18,13 @@ from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
 from app.errors import UserError
+from app.exact.patience import refusal
+from app.exact.reach import Reach
 from app.exact.store import STORE_OPTIONS, StateTable
 from app.exact.transport import ExactTransport
 from app.exact.watchdog import watch
 from app.logs import QUIET_LOGGERS, logging_config
-from app.sensor import FatalSendErrors, RecoveryTimes
+from app.sensor import RecoveryTimes
 from app.settings import Settings, settings, warn_of_unknown_names
 from app.standing import standing
 from app.start_checks import check_start
@@ -141,7 +143,8 @@ class Steelyard(faust.App):  # type: ignore[misc]
         )
         self.transport = ExactTransport(self.conf.broker_consumer, self)
         self.web = QuietWeb(self)
-        self.sensors.add(FatalSendErrors(self))
+        self.reach = Reach(self)
+        self.task(self.reach.run)
 
     async def on_first_start(self) -> None:
         """Check what the worker stands on before anything is opened: topics, disk, folder."""
@@ -166,10 +169,15 @@ class Steelyard(faust.App):  # type: ignore[misc]
         deadline.start()
         await super().stop()
         deadline.cancel()
-        reason = self.crash_reason
-        if isinstance(reason, UserError):  # Faust would exit with 1, and a traceback
+        reason = refusal(self.crash_reason)
+        if reason is not None:  # Faust would exit with 1, and a traceback
             print(f"error: {reason}", file=sys.__stderr__, flush=True)
             os._exit(reason.exit_code)
+
+    @property
+    def knows_coordinator(self) -> bool:
+        """Whether the group has a coordinator, as far as the consumer knows."""
+        return self._consumer is None or self.consumer.knows_coordinator
 
     @property
     def consumer_is_ready(self) -> bool:

@@ -50,6 +50,12 @@ class FetchingConsumer(driver.Consumer):  # type: ignore[misc]
         return ExactThread(self, loop=self.loop, beacon=self.beacon)
 
     @property
+    def knows_coordinator(self) -> bool:
+        """Whether the group has a coordinator, as far as the client knows."""
+        thread: ExactThread = self._thread
+        return thread.knows_coordinator
+
+    @property
     def keepers(self) -> list[StateKeeper[Any]]:
         """The keepers of the app, whose topics are consumed exactly."""
         keepers: list[StateKeeper[Any]] = self.app.keepers

@@ -1,12 +1,25 @@
-"""The thread of the Kafka client."""
+"""The thread of the Kafka client, which lives through what ends a client of aiokafka.
+
+aiokafka hands what it does not understand to whoever reads by its own `getmany`. Faust reads past
+that: a member that may not join its group, or whose heartbeat was answered with a word not
+expected, stood still for ever without a line (F19).
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, TypeVar
 
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from app.exact.patience import ASK_AGAIN_S, make_patient, patiently, refusal
+
+log = logging.getLogger("steelyard.kafka")
+
+T = TypeVar("T")
 
 FETCH_WAIT_MS: Final = 50
 """A fetch leaves out partitions whose records still wait to be processed, and is the only one under
@@ -24,7 +37,74 @@ class ExactThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_consumer(self, loop: asyncio.AbstractEventLoop) -> Any:
         client = super()._create_consumer(loop)
         client._fetch_max_wait_ms = FETCH_WAIT_MS  # read when the client starts; Faust sets it
+        make_patient(client._client)
         return client
+
+    async def on_start(self) -> None:
+        """Start the client, and have its coordinator's troubles told."""
+        await super().on_start()
+        coordinator = self._coordinator
+        coordinator._push_error_to_user = self._coordination_failed
+        coordinator._coordination_task.add_done_callback(self._coordination_ended)
+
+    async def _coordination_failed(self, error: BaseException) -> None:
+        """End the worker if it may not be in the group; otherwise join the group anew."""
+        told = refusal(error)
+        if told is not None:
+            self._end(told)
+            await self._coordinator._closing
+            return
+        log.warning("%r while the group was coordinated: joining it anew", error)
+        await asyncio.sleep(ASK_AGAIN_S)
+        self._coordinator.request_rejoin()
+
+    def _coordination_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._end(error)
+
+    def _end(self, error: BaseException) -> None:
+        """End the worker: nothing here can go on. Called in this thread."""
+        log.error("%s: the worker ends", error)
+        asyncio.run_coroutine_threadsafe(self.app.crash(error), self.parent_loop)
+
+    @property
+    def _coordinator(self) -> Any:
+        return self._ensure_consumer()._coordinator
+
+    @property
+    def knows_coordinator(self) -> bool:
+        """Whether it is known which broker coordinates the group; not so while none can."""
+        return self._consumer is None or self._coordinator.coordinator_id is not None
+
+    # What a take-over asks has to be answered some time; an outage in its middle ended the worker.
+
+    async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:
+        """Return the first offsets that there are."""
+        ask = super().earliest_offsets
+        return await self._patiently(lambda: ask(*partitions))
+
+    async def highwaters(self, *partitions: TP) -> Mapping[TP, int]:
+        """Return the ends of partitions."""
+        ask = super().highwaters
+        return await self._patiently(lambda: ask(*partitions))
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Go to what is committed, and return it."""
+        return await self._patiently(super().seek_to_committed)
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Go to offsets, and wait until the client is there."""
+        seek = super().seek_wait
+        await self._patiently(lambda: seek(partitions))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        generation = self.app.consumer_generation_id
+
+        def goes_on() -> bool:
+            is_same = self.app.consumer_generation_id == generation
+            return is_same and not self.should_stop and not self.app.should_stop
+
+        return await patiently(ask, goes_on)
 
     def let_fetches_wait(self, wait_ms: int) -> None:
         """Have the broker answer the next fetches after so long, if there is nothing."""

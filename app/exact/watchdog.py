@@ -51,6 +51,10 @@ class Progress:
         """There is nothing to do, so nothing has to move."""
         self._last.pop(what, None)
 
+    def forget_all(self) -> None:
+        """Nothing can move: what stands is given its time anew from when it can."""
+        self._last.clear()
+
 
 async def watch(app: Any, progress: Progress | None = None) -> None:
     """Look again and again; crash the app when it stands still."""
@@ -66,6 +70,9 @@ async def watch(app: Any, progress: Progress | None = None) -> None:
 
 async def look(app: Any, progress: Progress, now: float) -> str | None:
     """Return what stands still, or None."""
+    if app.reach.is_lost:  # an outage is Kafka's trouble, not the worker's, however long it lasts
+        progress.forget_all()
+        return None
     if app.in_recovery:
         offsets = sorted(app.tables.recovery.active_offsets.items())
         since = progress.stands("recovery", offsets, now)
@@ -101,8 +108,8 @@ async def lags(app: Any, keeper: Any) -> dict[Any, int]:
         return {}
     try:
         ends = await asyncio.wait_for(app.consumer.highwaters(*tps), ANSWER_TIMEOUT_S)
-    except Exception as error:  # an outage is Kafka's trouble, not the worker's
-        log.debug("Kafka does not answer: %r", error)  # app/monitor.py says so, once
+    except Exception as error:
+        log.debug("Kafka does not answer: %r", error)  # app/exact/reach.py says so, once
         return {}
     return {
         tp: (ends.get(tp) or 0) - keeper.partitions[tp.partition].position

@@ -102,6 +102,11 @@ class Run:
         workers = list(self.pipeline.workers.items())
         return {number: worker.resident_mb() for number, worker in workers if worker.running}
 
+    def log_lines(self) -> dict[int, int]:
+        """Return how many lines each worker that runs has written to its log."""
+        workers = list(self.pipeline.workers.items())
+        return {number: worker.log.read_bytes().count(b"\n") for number, worker in workers}
+
     def judge_memory(self, before: dict[int, int], most: dict[int, int]) -> None:
         """Note what workers held before a fault and at the most in it; that is bounded."""
         held = {number: [before[number], most[number]] for number in before if number in most}

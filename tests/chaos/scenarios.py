@@ -7,18 +7,16 @@ from dataclasses import dataclass, field, replace
 from tests.chaos.slow import SlowBroker, SlowWorker
 from tests.chaos.steps import (
     Block,
+    BrokerAway,
     DamageStore,
     Flow,
     Kill,
-    KillBroker,
     Live,
     LoseBroker,
     Pause,
-    PauseBroker,
     Ready,
     ReplayOld,
     RestartVenue,
-    Revive,
     Start,
     Starve,
     Step,
@@ -56,6 +54,8 @@ class Scenario:
 
 
 NO_INGEST = {"ingest": "false"}
+AWAY_LIMIT_S = 10.0
+"""From when Kafka is back until all is live."""
 BLOCKED_LOOP = "tests.harness.blocked_loop"
 BEGIN: tuple[Step, ...] = (Start((1, 2)), Live(), Flow())
 
@@ -150,19 +150,35 @@ SCENARIOS: tuple[Scenario, ...] = (
         is_fed=True,
         warm_up=0,
     ),
-    Scenario(
-        "B7-restart",
-        "the broker is killed, and back after 3 s",
-        (*BEGIN, KillBroker(3), Flow(5, 8), Revive((1, 2)), Live(), Flow(2, 4)),
-        own_broker=True,
-        ttr_limit_s=30,
+    *(
+        Scenario(
+            f"B7-{name}",
+            what,
+            (*BEGIN, away, Live(AWAY_LIMIT_S), Flow(5, 8)),
+            own_broker=True,
+            ttr_limit_s=AWAY_LIMIT_S,
+        )
+        for name, what, away in (
+            ("restart", "the broker is killed, and back after 3 s", BrokerAway(3, is_killed=True)),
+            (
+                "away-70",
+                "the broker is killed, and back after 70 s",
+                BrokerAway(70, is_killed=True),
+            ),
+            ("paused", "the broker is paused for 20 s", BrokerAway(20)),
+            ("paused-30", "the broker is paused for 30 s", BrokerAway(30)),
+            ("paused-600", "the broker is paused for ten minutes", BrokerAway(600)),
+        )
     ),
     Scenario(
-        "B7-paused",
-        "the broker is paused for 20 s",
-        (*BEGIN, PauseBroker(20), Flow(5, 8), Revive((1, 2)), Live(), Flow(2, 4)),
+        "B7-start",
+        "the second worker starts while the broker is away for 20 s: it waits",
+        (
+            *(Start((1,)), Live(), Flow(), BrokerAway(20, is_killed=True, starts=(2,))),
+            *(Live(AWAY_LIMIT_S), Ready((2,)), Flow(2, 4)),
+        ),
         own_broker=True,
-        ttr_limit_s=30,
+        ttr_limit_s=AWAY_LIMIT_S,
     ),
     Scenario(
         "B7-lost",

@@ -33,9 +33,15 @@ class Keeper:
 
 
 @dataclass
+class Reach:
+    is_lost: bool = False
+
+
+@dataclass
 class App:
     consumer: Consumer
     keepers: list[Keeper]
+    reach: Reach = field(default_factory=Reach)
     in_recovery: bool = False
     rebalancing: bool = False
     progress: Progress = field(default_factory=Progress)
@@ -96,3 +102,26 @@ async def test_a_recovery_that_does_not_move_stands() -> None:
     assert await app.after(LATER_S) == "recovery has not moved for 65 s"
     recovery.active_offsets[TP("changelog", 0)] = 6
     assert await app.after(LATER_S + 1) is None
+
+
+async def test_what_stood_in_an_outage_is_given_its_time_from_the_end_of_it() -> None:
+    app, _ = behind(10, 20)
+    assert await app.after(0) is None
+    app.reach.is_lost = True
+    for seconds in range(5, 600, 5):
+        app.consumer.rounds += MIN_ROUNDS
+        assert await app.after(seconds) is None
+    app.reach.is_lost = False
+    assert await app.after(600) is None
+    assert await app.after(600 + PATIENCE_S) is None
+    assert await app.after(600 + LATER_S) is not None
+
+
+async def test_a_recovery_waits_for_a_kafka_that_is_away() -> None:
+    app, _ = behind(10)
+    recovery: Any = type("Recovery", (), {"active_offsets": {TP("changelog", 0): 5}})
+    app.in_recovery = True
+    app.tables = type("Tables", (), {"recovery": recovery})  # type: ignore[attr-defined]
+    assert await app.after(0) is None
+    app.reach.is_lost = True
+    assert await app.after(LATER_S) is None

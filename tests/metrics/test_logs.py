@@ -4,9 +4,6 @@ import io
 import json
 import logging
 import logging.config
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +12,16 @@ import faust
 import pytest
 from aiohttp import ClientSession
 
+from app.exact.reach import Reach
 from app.exact.watchdog import Progress, look
-from app.logs import HIDDEN, Hider, logging_config
+from app.logs import HIDDEN, Hider, Restraint, logging_config
 from app.monitor import Monitor
 from app.serving import Readiness
 from app.settings import Settings
 from app.views.access import Access
 from app.views.site import Limits
 from app.worker import PlainWorker
-from tests.harness.processes import ROOT
+from tests.harness.processes import Child, python
 from tests.views.recorded import RecordedServing, served
 
 SECRET, TOKEN = "canary-of-the-secret-17", "canary-of-the-token-18"
@@ -138,17 +136,44 @@ async def test_no_codes_for_a_terminal_in_a_log() -> None:
 def test_one_line_when_kafka_falls_silent_and_one_when_it_answers(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monitor = Monitor(None, None)
+    reach = Reach(None)
     with caplog.at_level(logging.INFO):
-        for now, error in enumerate([None, OSError("gone"), TimeoutError(), OSError(), None, None]):
-            monitor.say_kafka(error, 10.0 * now)
+        for now, problem in enumerate(["", "Kafka is gone", "it does not answer", "gone", "", ""]):
+            reach.say(problem, 10.0 * now)
+            assert reach.is_lost == bool(problem)
     assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("WARNING", "Kafka does not answer: OSError('gone')"),
+        ("WARNING", "Kafka is gone"),
         ("INFO", "Kafka answers again, after 30 s"),
     ]
 
 
-async def test_the_watchdog_leaves_an_outage_to_the_monitor(
+def lines(restraint: Restraint, name: str, text: str, times: int) -> list[int]:
+    """Log a text often; return, for each line that comes of it, how many were left out before."""
+    records = [logging.LogRecord(name, 30, "", 1, text, None, None) for _ in range(times)]
+    return [getattr(each, "left_out", 0) for each in records if restraint.filter(each)]
+
+
+def test_what_a_library_repeats_is_left_out_and_counted() -> None:
+    now = [0.0]
+    restraint = Restraint(lambda: now[0])
+    assert lines(restraint, "aiokafka.client", "no connection to 1", 500) == [0, 0, 0]
+    assert lines(restraint, "aiokafka.client", "no connection to 2", 1) == []
+    assert lines(restraint, "aiokafka.client", "something else", 2) == [0, 0]
+    now[0] = 61.0
+    assert lines(restraint, "aiokafka.client", "no connection to 1", 500) == [498, 0, 0]
+
+
+def test_a_library_that_never_says_the_same_is_bounded_too() -> None:
+    restraint = Restraint(lambda: 0.0)
+    passed = [lines(restraint, "faust.topics", "x" * number, 1) for number in range(1, 500)]
+    assert passed.count([0]) == 20
+
+
+def test_our_own_lines_are_all_let_through() -> None:
+    assert lines(Restraint(lambda: 0.0), "steelyard.books", "does not follow", 500) == [0] * 500
+
+
+async def test_the_watchdog_says_nothing_of_an_outage(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def highwaters(*tps: object) -> dict[object, int]:
@@ -156,6 +181,7 @@ async def test_the_watchdog_leaves_an_outage_to_the_monitor(
 
     keeper = SimpleNamespace(partitions={0: None}, input_tp=lambda number: ("feed", number))
     app = SimpleNamespace(
+        reach=SimpleNamespace(is_lost=False),
         in_recovery=False,
         rebalancing=False,
         keepers=[keeper, keeper],
@@ -191,16 +217,15 @@ def test_a_worker_that_cannot_start_tells_no_secret(tmp_path: Path, log_format: 
         "STEELYARD_DATA_DIR": str(tmp_path),
         "STEELYARD_LOG_FORMAT": log_format,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "faust", "-A", "app", "worker", "-l", "debug"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=START_TIMEOUT_S,
-        check=False,
-    )
-    told = done.stdout + done.stderr
-    assert done.returncode == 2, told
+    command = python("-m", "faust", "-A", "app", "worker", "-l", "debug")
+    worker = Child("worker", command, environment, tmp_path / "worker.log").start()
+    try:
+        worker.wait_until(
+            "waiting for Kafka", lambda: "waits for it" in worker.log.read_text(), START_TIMEOUT_S
+        )
+        assert worker.stop() == 0
+    finally:
+        worker.kill()
+    told = worker.log.read_text()
     assert "STEELYARD_KAFKA" in told
     assert CANARY not in told

@@ -33,6 +33,7 @@ from app.commands.supervisor import LEAST_RUN_S
 from app.errors import UserError
 from app.kafka import EmbeddedBroker
 from app.kafka.processes import free_port
+from tests.harness.processes import Child, python
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_LIMIT_S = 15.0
@@ -326,15 +327,19 @@ def test_a_name_that_is_no_setting_is_said_once_where_a_stack_is_joined(
 
 def test_a_name_that_is_no_setting_is_said_once_by_a_worker_that_joins(tmp_path: Path) -> None:
     """The command and the worker it becomes are one process."""
-    environment = os.environ | {"STEELYARD_DATA_DIR": str(tmp_path), "STEELYARD_WINDOS": "1s"}
+    environment = {"STEELYARD_DATA_DIR": str(tmp_path), "STEELYARD_WINDOS": "1s"}
+    worker = Child("worker", python("-m", "app", "worker"), environment, tmp_path / "worker.log")
     with stack_that_is_not_there(tmp_path):
-        worker = subprocess.run(
-            [sys.executable, "-m", "app", "worker"],
-            env=environment, cwd=ROOT, capture_output=True, text=True, timeout=START_LIMIT_S,
-        )  # fmt: skip
-    assert "No Kafka answers at 127.0.0.1:1" in worker.stderr  # which the worker has found out
-    assert worker.returncode == 2
-    assert worker.stderr.count("warning: STEELYARD_WINDOS is no setting") == 1
+        worker.start()
+        try:  # until it has found out that nobody is there
+            worker.wait_until(
+                "waiting", lambda: "waits for it" in worker.log.read_text(), START_LIMIT_S
+            )
+        finally:
+            worker.kill()
+    said = worker.log.read_text()
+    assert "No Kafka answers at 127.0.0.1:1" in said
+    assert said.count("warning: STEELYARD_WINDOS is no setting") == 1
 
 
 def test_added_workers_have_names_of_their_own_and_are_stopped(tmp_path: Path) -> None:
