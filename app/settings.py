@@ -123,8 +123,8 @@ class Settings(BaseSettings):
     web_port: int = Field(6066, ge=0, le=65_535)
     """Port that the views are served on."""
     web_advertised: str = ""
-    """Where other workers reach these views: `host`, `host:port` or a URL. Empty: as they are bound,
-    or by the machine's name where that is to all addresses."""
+    """Where other workers reach these views: `host`, `host:port` or a URL. Empty: as they are
+    bound, or by the machine's name where that is to all addresses."""
     web_token: SecretStr | None = None
     """Who asks must know it (Bearer, or a Basic password); needed to be bound beyond loopback."""
     web_streams: int = Field(1_000, ge=1, le=20_000)
