@@ -73,6 +73,11 @@ class LatestStates:
         record = self._record(key_of(partition))
         return 0 if record is None else record.heard_ms
 
+    def secret(self, partition: int) -> str:
+        """Return the secret of the process that owned a partition last; "" if none is known."""
+        record = self._record(key_of(partition))
+        return "" if record is None else record.secret
+
     def _records(self) -> Iterator[LiveRecord]:
         for key in set(self.table) | self._decoded.keys():
             record = self._record(key)

@@ -21,6 +21,8 @@ class Owner:
     partition: int
     url: str | None
     """Base URL of the owning worker's views; None if it is this worker, "" if nobody is known."""
+    secret: str = ""
+    """That of the owning process, as its live records in Kafka have it; "" if none has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Serving(Protocol):
     """The read side of a worker."""
 
     worker: str
+    secret: str
+    """Of this process, by which other workers know its answers; also in its live records."""
     lengths_ms: tuple[int, ...]
     """Of the windows that do not overlap."""
     hopping: tuple[Span, ...]

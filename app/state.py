@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
@@ -37,6 +38,7 @@ HISTORY_MAX_AGE_S: Final = 120.0
 is replayed from `closed`, where a repeat changes nothing."""
 RETIRED_SHOWN_MS: Final = 24 * 3_600_000
 """So long an instrument that the venue has delisted is still answered for, as `retired`."""
+SECRET_BYTES: Final = 32
 BEHIND_MS: Final = 1_000
 """What was received longer ago than this is of a backlog, or of a recording."""
 
@@ -48,6 +50,7 @@ class WorkerState:
         configured = app.options
         self.app = app
         self.worker = configured.worker_name
+        self.secret = secrets.token_urlsafe(SECRET_BYTES)
         self.lengths_ms = configured.windows
         self.hopping = configured.hopping
         self.kept_windows = configured.history
@@ -150,6 +153,7 @@ class WorkerState:
                 after_ms=due.after_ms,
                 heard_ms=due.heard_ms,
                 whole=due.whole,
+                secret=self.secret,
                 states={state.name: self.live_state(state, number) for state in due.states},
             )
             self.metrics.live(record.states[name] for name in due.changed & record.states.keys())
@@ -214,7 +218,9 @@ class WorkerState:
             if partition in assigned.get(topic, ()):
                 mine = str(self.app.conf.canonical_url).rstrip("/")
                 other = str(url).rstrip("/")
-                return Owner(partition, "" if other == mine else other)
+                return Owner(
+                    partition, "" if other == mine else other, self.latest.secret(partition)
+                )
         return Owner(partition, "")
 
     def book(self, instrument: str, depth: int) -> BookView | None:

@@ -89,6 +89,9 @@ class LiveRecord(msgspec.Struct):
     states: dict[str, LiveState]
     after_ms: int = 0
     """`published_ms` of this worker's record before; only onto that one may changes be merged."""
+    secret: str = ""
+    """Random, of the process that wrote this: together with the views' token, if one is set, it
+    makes the key by which other workers know this one's answers."""
 
 
 _encoder = msgspec.json.Encoder()

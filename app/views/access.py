@@ -25,18 +25,18 @@ class Access:
     """The check of every request: `token` to be known, or only local names to be asked by."""
 
     def __init__(self, token: str | None = None, *, is_local: bool = True) -> None:
-        self._token = None if token is None else token.encode()
+        self.token = token
         self._is_local = is_local
 
     def check(self, request: web.Request) -> None:
         """Raise a problem if the request may not be answered."""
-        if self._token is not None:
-            self._check_token(request.headers.get("Authorization", ""))
+        if self.token is not None:
+            self._check_token(self.token.encode(), request.headers.get("Authorization", ""))
         elif self._is_local:
             _check_host(request.host)
 
-    def _check_token(self, authorization: str) -> None:
-        assert self._token is not None
+    @staticmethod
+    def _check_token(token: bytes, authorization: str) -> None:
         scheme, _, given = authorization.partition(" ")
         if scheme.lower() == "bearer":
             offered = given.strip().encode("utf-8", "surrogateescape")
@@ -45,7 +45,7 @@ class Access:
         else:
             offered = b""
         # In constant time: the time of an answer must not tell how much of a guess is right.
-        if not hmac.compare_digest(offered, self._token):
+        if not hmac.compare_digest(offered, token):
             detail = "this server wants its token: Authorization: Bearer …"
             raise Problem(401, "token-needed", detail, headers={"WWW-Authenticate": CHALLENGE})
 

@@ -10,7 +10,7 @@ from app.serving import BookView, Serving
 from app.views.caching import etag, not_modified
 from app.views.envelope import answer, meta_of
 from app.views.freshness import MAX_AGE, check_age
-from app.views.owners import ask_owner
+from app.views.owners import Owners
 from app.views.query import instrument_name, integer, known_states, parameters, state_of
 from deribit.statements import GroupedBook
 
@@ -21,8 +21,9 @@ MAX_DEPTH: Final = 1_000
 class Books:
     """The books that this worker owns; others are asked for at their owners."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, owners: Owners) -> None:
         self.serving = serving
+        self.owners = owners
 
     async def single(self, request: web.Request) -> web.Response:
         """Return the best levels of both sides."""
@@ -30,7 +31,7 @@ class Books:
         query = parameters(request, ("depth", MAX_AGE))
         depth = integer("depth", query.get("depth", str(DEFAULT_DEPTH)), 1, MAX_DEPTH)
         state = state_of(known_states(self.serving), name)
-        if (handed_on := await ask_owner(self.serving, request, name)) is not None:
+        if (handed_on := await self.owners.ask(request, name)) is not None:
             return handed_on
         book = self.serving.book(name, depth)
         if book is not None:

@@ -10,6 +10,7 @@ from aiohttp import HttpVersion10, web
 from aiohttp.typedefs import Handler
 
 from app.views.access import Access
+from app.views.peers import Peers
 from app.views.problems import Problem, problem_response, shown
 from app.views.rates import Rates
 
@@ -47,12 +48,18 @@ _log = logging.getLogger("steelyard.views")
 class Guard:
     """The one middleware of the views."""
 
-    def __init__(self, access: Access | None = None, rates: Rates | None = None) -> None:
-        self.access = access if access is not None else Access()
-        self.rates = rates if rates is not None else Rates()
+    def __init__(self, access: Access, rates: Rates, peers: Peers) -> None:
+        self.access = access
+        self.rates = rates
+        self.peers = peers
 
     async def answer(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer every request, whatever happens in its handler."""
+        response = await self._answer_or_fault(request, handler)
+        self.peers.sign(request, response)
+        return response
+
+    async def _answer_or_fault(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await self._answer(request, handler)
         except Exception:
@@ -73,6 +80,8 @@ class Guard:
 
     def _check(self, request: web.Request) -> None:
         _check_limits(request)
+        if self.peers.has_proven(request):
+            return  # the worker that asks has checked its client, token and rate
         check_origin(request)
         if request.path not in OPEN_PATHS:
             self.access.check(request)

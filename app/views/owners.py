@@ -1,12 +1,12 @@
 """Who answers for an instrument: this worker, or its owner, asked once on the client's behalf.
 
-An owner is asked only at the address that the group's own assignment gives. Its answer is handed on
-byte for byte; a request that was handed on once is never handed on again.
+An owner is asked only at the address that the group's own assignment gives, and believed only with
+its proof (peers.py). Its answer is handed on byte for byte; a question that was handed on once is
+never handed on again. No token, no cookie and no proxy has a part in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, web
@@ -14,32 +14,80 @@ from yarl import URL
 
 from app.serving import Serving
 from app.views.envelope import JSON_TYPE
+from app.views.peers import (
+    ANSWERED_HEADERS,
+    ASKED_HEADERS,
+    NOT_MODIFIED,
+    PROOF_HEADER,
+    Peers,
+    is_same,
+    picked,
+)
 from app.views.problems import PROBLEM_TYPE, Problem
 
-HOP_HEADER: Final = "X-Steelyard-Hop"
 PROXY_TIMEOUT_S: Final = 2.0
 PROXIED_BYTES: Final = 64 * 1024**2
-PASSED_REQUEST_HEADERS: Final = ("If-None-Match", "Authorization")
-"""The token, which was right here, is that of every worker of the group."""
-PASSED_ANSWER_HEADERS: Final = ("Cache-Control", "ETag", "Retry-After")
 JSON_TYPES: Final = (JSON_TYPE, PROBLEM_TYPE)
 
 
-async def ask_owner(serving: Serving, request: web.Request, instrument: str) -> web.Response | None:
-    """Return the owner's answer, or None if this worker is the owner and has to answer itself.
+class Owners:
+    """The other workers, as far as they own what is asked for here."""
 
-    Raises a 503 problem if nobody owns the instrument or the owner does not answer in time.
-    """
-    owner = serving.owner(instrument)
-    if owner.url is None:
-        return None
-    if not owner.url or HOP_HEADER in request.headers:
-        raise _unavailable(f"nobody serves partition {owner.partition} with {instrument} just now")
-    try:
-        return await _fetch(_target(owner.url, request), request)
-    except (ClientError, TimeoutError, ValueError) as error:
-        reason = str(error) or type(error).__name__
-        raise _unavailable(f"the worker that owns {instrument} did not answer: {reason}") from error
+    def __init__(self, serving: Serving, peers: Peers) -> None:
+        self.serving = serving
+        self.peers = peers
+
+    async def ask(self, request: web.Request, instrument: str) -> web.Response | None:
+        """Return the owner's answer, or None if this worker is the owner and answers itself.
+
+        Raises a 503 problem if nobody owns the instrument, or the owner does not answer in time,
+        or what answers is not proven to be the owner.
+        """
+        owner = self.serving.owner(instrument)
+        if owner.url is None:
+            return None
+        if not owner.url or PROOF_HEADER in request.headers:
+            raise _unavailable(f"nobody serves partition {owner.partition} with {instrument} now")
+        if not owner.secret:
+            raise _unavailable(f"the worker that owns {instrument} has not been heard of yet")
+        try:
+            return await self._fetch(_target(owner.url, request), owner.secret, request)
+        except (ClientError, TimeoutError, ValueError) as error:
+            reason = str(error) or type(error).__name__
+            detail = f"the worker that owns {instrument} did not answer: {reason}"
+            raise _unavailable(detail) from error
+
+    async def _fetch(self, target: URL, secret: str, request: web.Request) -> web.Response:
+        question = self.peers.question(secret, target.raw_path_qs, request.headers)
+        headers = {PROOF_HEADER: question.proof, "Accept-Encoding": "identity"}
+        headers |= picked(request.headers, ASKED_HEADERS)
+        # A session for one request costs 0.2 ms and leaves nothing to close when the worker stops.
+        async with (
+            ClientSession(
+                timeout=ClientTimeout(total=PROXY_TIMEOUT_S),
+                cookie_jar=DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            ) as session,
+            session.get(target, headers=headers, allow_redirects=False) as answer,
+        ):
+            proof = answer.headers.get(PROOF_HEADER)
+            if proof is None:
+                raise ValueError(f"what answers there ({answer.status}) has no proof to be it")
+            body = await answer.content.read(PROXIED_BYTES + 1)
+            while not answer.content.at_eof() and len(body) <= PROXIED_BYTES:
+                body += await answer.content.read(PROXIED_BYTES + 1 - len(body))
+            if len(body) > PROXIED_BYTES:
+                raise ValueError(f"its answer is longer than {PROXIED_BYTES} bytes")
+            kind = answer.content_type
+            wanted = question.answer_proof(answer.status, kind, answer.headers, body)
+            if not is_same(proof, wanted):
+                raise ValueError("what answers there does not prove to be it")
+            if answer.status != NOT_MODIFIED and kind not in JSON_TYPES:
+                raise ValueError(f"it answered {answer.status} {kind}")
+            response = web.Response(status=answer.status, body=body, content_type=kind)
+            response.headers.update(picked(answer.headers, ANSWERED_HEADERS))
+            return response
 
 
 def _target(base: str, request: web.Request) -> URL:
@@ -55,35 +103,6 @@ def _target(base: str, request: web.Request) -> URL:
         query_string=asked.raw_query_string,
         encoded=True,
     )
-
-
-async def _fetch(target: URL, request: web.Request) -> web.Response:
-    headers = {HOP_HEADER: "1", "Accept-Encoding": "identity"}
-    headers |= _picked(request.headers, PASSED_REQUEST_HEADERS)
-    # A session for one request costs 0.2 ms and leaves nothing to close when the worker stops.
-    async with (
-        ClientSession(
-            timeout=ClientTimeout(total=PROXY_TIMEOUT_S),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-        ) as session,
-        session.get(target, headers=headers, allow_redirects=False) as answer,
-    ):
-        # Another program may listen there by now: what is not our kind of answer is not passed on.
-        if answer.status != 304 and answer.content_type not in JSON_TYPES:
-            raise ValueError(f"it answered {answer.status} {answer.content_type}")
-        body = await answer.content.read(PROXIED_BYTES + 1)
-        while not answer.content.at_eof() and len(body) <= PROXIED_BYTES:
-            body += await answer.content.read(PROXIED_BYTES + 1 - len(body))
-        if len(body) > PROXIED_BYTES:
-            raise ValueError(f"its answer is longer than {PROXIED_BYTES} bytes")
-        response = web.Response(status=answer.status, body=body, content_type=answer.content_type)
-        response.headers.update(_picked(answer.headers, PASSED_ANSWER_HEADERS))
-        return response
-
-
-def _picked(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
-    return {name: headers[name] for name in names if name in headers}
 
 
 def _unavailable(detail: str) -> Problem:

@@ -24,7 +24,9 @@ from app.views.health import Health
 from app.views.imbalance import Imbalance
 from app.views.instruments import Instruments
 from app.views.openapi import Description
+from app.views.owners import Owners
 from app.views.page import Page
+from app.views.peers import Peers
 from app.views.quality import Quality
 from app.views.rates import Rates
 from app.views.windows import Windows
@@ -51,7 +53,8 @@ def install(
     """Add all views to an application; return the hub, for those who feed it."""
     limits, metrics = limits or Limits(), metrics or Metrics()
     hub = Hub(serving, limits.max_streams, metrics.latency["pushed"].observe)
-    guard = Guard(limits.access, limits.rates)
+    peers = Peers(serving.secret, limits.access.token)
+    guard = Guard(limits.access, limits.rates, peers)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -63,19 +66,19 @@ def install(
     application.middlewares.append(guarded)
     application.on_response_prepare.append(add_headers)
     application.on_shutdown.append(close)
-    application.add_routes(routes(serving, hub, metrics))
+    application.add_routes(routes(serving, hub, metrics, Owners(serving, peers)))
     return hub
 
 
-def routes(serving: Serving, hub: Hub, metrics: Metrics) -> list[web.RouteDef]:
+def routes(serving: Serving, hub: Hub, metrics: Metrics, owners: Owners) -> list[web.RouteDef]:
     """Return what is served; raise UserError if the page's files are not there."""
     imbalance, health, page = Imbalance(serving), Health(serving), Page()
     return [
         web.get("/v1/instruments", Instruments(serving).listing),
         web.get("/v1/imbalance", imbalance.listing),
         web.get("/v1/imbalance/{instrument}", imbalance.single),
-        web.get("/v1/books/{instrument}", Books(serving).single),
-        web.get("/v1/windows/{instrument}", Windows(serving).single),
+        web.get("/v1/books/{instrument}", Books(serving, owners).single),
+        web.get("/v1/windows/{instrument}", Windows(serving, owners).single),
         web.get("/v1/quality", Quality(serving).listing),
         web.get("/v1/stream", Stream(hub).follow),
         web.get("/v1/ws", Socket(hub).follow, allow_head=False),

@@ -16,7 +16,7 @@ from app.serving import Serving
 from app.views.cursor import Cursor, decode_cursor, encode_cursor
 from app.views.envelope import answer_encoded, meta_of
 from app.views.freshness import MAX_AGE, check_age
-from app.views.owners import ask_owner
+from app.views.owners import Owners
 from app.views.problems import bad_parameter, shown
 from app.views.query import instrument_name, integer, known_states, parameters, state_of, time_ms
 from models.live import LiveState
@@ -38,8 +38,9 @@ _decoder = msgspec.json.Decoder(_Start)
 class Windows:
     """The history that this worker owns; others are asked for at their owners."""
 
-    def __init__(self, serving: Serving) -> None:
+    def __init__(self, serving: Serving, owners: Owners) -> None:
         self.serving = serving
+        self.owners = owners
 
     async def single(self, request: web.Request) -> web.Response:
         """Return the windows of a length with from ≤ start < to: the last ones, oldest first."""
@@ -49,7 +50,7 @@ class Windows:
         state = state_of(known_states(self.serving), name)
         asked = self._asked(query, state)
         span = self._span_of(asked.length)
-        if (handed_on := await ask_owner(self.serving, request, name)) is not None:
+        if (handed_on := await self.owners.ask(request, name)) is not None:
             return handed_on
         meta = meta_of(self.serving, state)
         check_age(query, [(name, meta)])

@@ -52,6 +52,6 @@ async def http() -> AsyncIterator[ClientSession]:
 def other(built: RecordedServing) -> RecordedServing:
     """A second worker that owns nothing; set its owners to the first one's address."""
     own = copy.copy(built)
-    own.worker = "worker-2"
+    own.worker, own.secret = "worker-2", "the secret of worker-2"
     own.owners = {name: Owner(5, "") for name in built.processors}
     return own

@@ -61,6 +61,7 @@ class RecordedServing:
 
     def __init__(self, worker: str = "worker-1", *, simulated: bool = False) -> None:
         self.worker = worker
+        self.secret = f"the secret of {worker}"
         self.simulated = simulated
         self.lengths_ms = LENGTHS_MS
         self.kept_windows = 3_600

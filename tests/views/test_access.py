@@ -9,14 +9,13 @@ from aiohttp import ClientSession, WSServerHandshakeError
 from pydantic import ValidationError
 from yarl import URL
 
-from app.serving import Owner
 from app.settings import Settings
 from app.views import server
 from app.views.access import Access
 from app.views.problems import Problem as ProblemError
 from app.views.rates import MAX_ADDRESSES, Rates
 from app.views.site import Limits
-from models.answers import BookAnswer, ImbalancesAnswer, LiveAnswer, Problem
+from models.answers import ImbalancesAnswer, LiveAnswer, Problem
 from tests.views.checks import ask, ask_wrongly, check_headers
 from tests.views.recorded import RecordedServing, served
 
@@ -79,18 +78,6 @@ async def test_with_the_token(
             await http.ws_connect(f"{url}/v1/ws")
         assert refused.value.status == 401
         await ask(http, f"{url}/livez", LiveAnswer)
-
-
-async def test_an_owner_is_asked_with_the_clients_token(
-    http: ClientSession, serving: RecordedServing, other: RecordedServing, guarded: Limits
-) -> None:
-    async with served(serving, limits=guarded) as url:
-        other.owners[ETH] = Owner(5, url)
-        async with (
-            served(other, limits=guarded) as other_url,
-            http.get(f"{other_url}/v1/books/{ETH}", headers=WITH_TOKEN) as answer,
-        ):
-            assert BookAnswer.model_validate_json(await answer.read()).meta.worker == "worker-1"
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
 from aiohttp import ClientConnectorError, ClientSession, ClientTimeout
+from yarl import URL
 
 from app.kafka import EmbeddedBroker
 from models.answers import BookAnswer, ImbalanceAnswer, Problem, WindowsAnswer
@@ -74,6 +79,7 @@ def refusals(
             refused.append(where)
             continue
         assert status == 200, where
+        assert body["meta"]["worker"] != "forger", where
         answer = NOUNS[noun].model_validate(body, strict=False)
         data = answer.data if isinstance(answer.data, list) else [answer.data]
         assert {row.instrument for row in data} <= {name}, where
@@ -142,9 +148,12 @@ def test_every_worker_for_every_key_through_a_kill(
 
     killed, survivors = workers[1], [workers[0], workers[2]]
     killed.kill()
-    # Straight away: what the killed one owned is refused, with a reason, or answered as it is.
-    refused = refusals(ask_all(survivors, names))
+    # Straight away: what the killed one owned is refused, with a reason, or answered as it is; not
+    # as a program says that listens at its port now.
+    with forging(killed) as asked:
+        refused = refusals(ask_all(survivors, names))
     assert refused, "the killed worker owned something"
+    assert asked, "the stranger at its port was not asked: no proof"
     wait_for_all(survivors, names, TAKEOVER_S)
     after = owners(survivors, names)
     assert all(len(found) == 1 for found in after.values())
@@ -155,6 +164,41 @@ def test_every_worker_for_every_key_through_a_kill(
     killed.start()
     asyncio.run(knows_all_or_says_that_it_starts(killed, names))
     asyncio.run(followed(killed, names))
+
+
+@contextmanager
+def forging(killed: Worker) -> Iterator[list[str]]:
+    """Listen at a killed worker's port, and answer all as a worker would; give what was asked."""
+    asked: list[str] = []
+
+    class Forger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            noun, name = self.path.partition("?")[0].split("/")[2:4]
+            levels = {"depth": 20, "bids": [], "asks": [], "bid_levels": 0, "ask_levels": 0}
+            book = {"instrument": name, "grouped": None, **levels}
+            meta = {"status": "live", "age_ms": 0, "worker": "forger", "partition": 0}
+            data = book if noun == "books" else []
+            body = json.dumps({"ok": True, "data": data, "meta": meta}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    port = URL(killed.url).port
+    assert port is not None
+    with ThreadingHTTPServer(("127.0.0.1", port), Forger) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield asked
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 async def knows_all_or_says_that_it_starts(worker: Worker, names: list[str]) -> None:

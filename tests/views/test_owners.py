@@ -10,6 +10,7 @@ from yarl import URL
 
 from app.serving import Owner
 from app.views import owners
+from app.views.peers import Peers
 from models.answers import BookAnswer, ImbalanceAnswer, WindowsAnswer
 from tests.views.checks import ask, ask_wrongly, check_headers
 from tests.views.recorded import RecordedServing, served
@@ -18,11 +19,25 @@ ETH = "ETH-PERPETUAL"
 OWNED = [f"/v1/books/{ETH}", f"/v1/books/{ETH}?depth=3", f"/v1/windows/{ETH}?length=10s&limit=2"]
 
 
+SECRET = "the secret of worker-1"
+
+
 @asynccontextmanager
-async def stranger(handler) -> AsyncIterator[str]:
-    """Serve any path with a handler: what listens where an owner was."""
+async def owner_with(handler) -> AsyncIterator[str]:
+    """Serve any path with a handler, each answer with the proof of worker 1."""
+    peers = Peers(SECRET)
+
+    async def proven(request: web.Request) -> web.Response:
+        assert peers.has_proven(request)
+        try:
+            response = await handler(request)
+        except web.HTTPException as error:
+            response = web.Response(status=error.status, headers={"Location": "/elsewhere"})
+        peers.sign(request, response)
+        return response
+
     application = web.Application()
-    application.router.add_get("/{path:.*}", handler)
+    application.router.add_get("/{path:.*}", proven)
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -36,7 +51,7 @@ async def stranger(handler) -> AsyncIterator[str]:
 async def test_the_owners_answer_byte_for_byte(
     http: ClientSession, url: str, other: RecordedServing, path: str
 ) -> None:
-    other.owners[ETH] = Owner(5, url + "/")
+    other.owners[ETH] = Owner(5, url + "/", SECRET)
     async with served(other) as other_url:
         async with http.get(url + path) as direct, http.get(other_url + path) as handed_on:
             assert handed_on.status == 200
@@ -51,7 +66,7 @@ async def test_the_owners_answer_byte_for_byte(
 async def test_an_etag_is_answered_by_the_owner(
     http: ClientSession, url: str, other: RecordedServing
 ) -> None:
-    other.owners[ETH] = Owner(5, url)
+    other.owners[ETH] = Owner(5, url, SECRET)
     async with served(other) as other_url:
         async with http.get(f"{other_url}/v1/books/{ETH}") as answer:
             held = {"If-None-Match": answer.headers["ETag"]}
@@ -67,9 +82,9 @@ async def test_imbalance_is_known_everywhere(http: ClientSession, other: Recorde
 
 @pytest.mark.parametrize("path", OWNED)
 async def test_a_dead_owner(http: ClientSession, other: RecordedServing, path: str) -> None:
-    async with stranger(page_of_another_program) as dead_url:
+    async with owner_with(page_of_another_program) as dead_url:
         pass
-    other.owners[ETH] = Owner(5, dead_url)
+    other.owners[ETH] = Owner(5, dead_url, SECRET)
     async with served(other) as other_url:
         problem = await ask_wrongly(http, other_url + path, 503)
     assert problem.type == "urn:steelyard:problem:owner-unavailable"
@@ -92,11 +107,19 @@ async def test_two_that_take_each_other_for_the_owner_ask_once(
     asked: list[str] = []
     known = serving.states()
     async with served(other) as other_url:
-        for worker, elsewhere in ((serving, other_url), (other, url)):
+        for worker, elsewhere, secret in (
+            (serving, other_url, other.secret),
+            (other, url, serving.secret),
+        ):
 
-            def owner(name: str, worker: str = worker.worker, elsewhere: str = elsewhere) -> Owner:
+            def owner(
+                name: str,
+                worker: str = worker.worker,
+                elsewhere: str = elsewhere,
+                secret: str = secret,
+            ) -> Owner:
                 asked.append(worker)
-                return Owner(5, elsewhere)
+                return Owner(5, elsewhere, secret)
 
             monkeypatch.setattr(worker, "owner", owner)
             monkeypatch.setattr(worker, "states", lambda: known)
@@ -113,8 +136,8 @@ async def test_bad_requests_are_not_handed_on(
         asked.append(request.path_qs)
         return web.json_response({})
 
-    async with stranger(note) as owner_url:
-        other.owners[ETH] = Owner(5, owner_url)
+    async with owner_with(note) as owner_url:
+        other.owners[ETH] = Owner(5, owner_url, SECRET)
         async with served(other) as other_url:
             await ask_wrongly(http, f"{other_url}/v1/books/{ETH}?depth=0", 400)
             await ask_wrongly(http, f"{other_url}/v1/books/NO-SUCH", 404)
@@ -134,8 +157,8 @@ async def test_a_slow_owner_is_given_up(
         await release.wait()
         return web.json_response({})
 
-    async with stranger(hang) as owner_url:
-        other.owners[ETH] = Owner(5, owner_url)
+    async with owner_with(hang) as owner_url:
+        other.owners[ETH] = Owner(5, owner_url, SECRET)
         async with served(other) as other_url:
             await ask_wrongly(http, f"{other_url}/v1/books/{ETH}", 503)
         release.set()
@@ -159,8 +182,8 @@ async def cookie_setter(request: web.Request) -> web.Response:
 async def test_what_is_no_answer_of_ours_is_not_passed_on(
     http: ClientSession, other: RecordedServing, handler
 ) -> None:
-    async with stranger(handler) as owner_url:
-        other.owners[ETH] = Owner(5, owner_url)
+    async with owner_with(handler) as owner_url:
+        other.owners[ETH] = Owner(5, owner_url, SECRET)
         async with served(other) as other_url:
             await ask_wrongly(http, f"{other_url}/v1/books/{ETH}", 503)
 
@@ -168,8 +191,8 @@ async def test_what_is_no_answer_of_ours_is_not_passed_on(
 async def test_only_chosen_headers_are_passed_on(
     http: ClientSession, other: RecordedServing
 ) -> None:
-    async with stranger(cookie_setter) as owner_url:
-        other.owners[ETH] = Owner(5, owner_url)
+    async with owner_with(cookie_setter) as owner_url:
+        other.owners[ETH] = Owner(5, owner_url, SECRET)
         async with served(other) as other_url, http.get(f"{other_url}/v1/books/{ETH}") as answer:
             assert answer.status == 200
             assert "Set-Cookie" not in answer.headers
@@ -184,8 +207,8 @@ async def test_an_answer_that_is_too_long(
     async def long(request: web.Request) -> web.Response:
         return web.json_response("x" * 2_000)
 
-    async with stranger(long) as owner_url:
-        other.owners[ETH] = Owner(5, owner_url)
+    async with owner_with(long) as owner_url:
+        other.owners[ETH] = Owner(5, owner_url, SECRET)
         async with served(other) as other_url:
             problem = await ask_wrongly(http, f"{other_url}/v1/books/{ETH}", 503)
     assert "longer than 1000 bytes" in problem.detail
@@ -195,7 +218,7 @@ async def test_an_answer_that_is_too_long(
 async def test_an_owner_without_an_http_address(
     http: ClientSession, other: RecordedServing, address: str
 ) -> None:
-    other.owners[ETH] = Owner(5, address)
+    other.owners[ETH] = Owner(5, address, SECRET)
     async with served(other) as other_url:
         await ask_wrongly(http, f"{other_url}/v1/books/{ETH}", 503)
 
@@ -203,7 +226,7 @@ async def test_an_owner_without_an_http_address(
 async def test_the_path_is_built_from_the_request_alone(
     http: ClientSession, url: str, other: RecordedServing
 ) -> None:
-    other.owners[ETH] = Owner(5, url + "/elsewhere?x=1")
+    other.owners[ETH] = Owner(5, url + "/elsewhere?x=1", SECRET)
     async with served(other) as other_url:
         target = URL(f"{other_url}/v1/windows/{ETH}?from=2024-08-08T23:54:20%2B00:00", encoded=True)
         answer = await ask(http, target, WindowsAnswer)
