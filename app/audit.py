@@ -4,7 +4,8 @@ The chain shows what is missing; only the quotes of other channels show what is 
 order with the book's messages, and between two of those the best may have changed many times. So
 a quote agrees if it has, price and size, the value of the present top, of the one before, or of the
 next; one that agrees with none proves nothing, but a right book agrees again and again. It is wrong
-if none of MIN_IN_A_ROW quotes has agreed for MIN_LASTING_MS of the venue's time.
+if none of MIN_IN_A_ROW quotes has agreed for MIN_LASTING_MS of the venue's time. So what a quote
+was is only known when another agrees, or when the book is given up; it is counted then.
 
 A side that the venue states as empty (0 or null) is not compared: it says so of closed books, too.
 """
@@ -39,6 +40,7 @@ class Audit:
         "_since_ms",
         "_top",
         "agreed",
+        "between",
         "failed",
         "unmatched",
     )
@@ -46,8 +48,10 @@ class Audit:
     def __init__(self) -> None:
         self.agreed = 0
         """Quotes that had the value of a top."""
+        self.between = 0
+        """Quotes of moments between two messages of a right book: they had no top to agree with."""
         self.unmatched = 0
-        """Quotes that had not, nor that of the next: most are of moments between two messages."""
+        """Quotes that contradicted a book, which was given up."""
         self.failed = 0
         """Books that were given up as wrong."""
         self._top: Top | None = None
@@ -69,11 +73,8 @@ class Audit:
             return
         if self._held:
             if any(_agree(quote, top) for quote in self._held):
-                self.agreed += 1
-                self.unmatched += len(self._held) - 1
-                self._row = self._in_vain = 0
-            else:
-                self.unmatched += len(self._held)
+                self._row -= 1
+                self._agreed()
             self._held = []
         self._before, self._top = self._top, top
 
@@ -83,14 +84,19 @@ class Audit:
         self._held = []
         self._row = 0
 
+    def _agreed(self) -> None:
+        """Count a quote that agreed: the book is right, and those before were between messages."""
+        self.agreed += 1
+        self.between += self._row
+        self._row = self._in_vain = 0
+
     def quote(self, quote: Quote) -> bool:
         """Compare a quote; answer whether the book must be given up as wrong."""
         stated = quote.bid, quote.ask
         if self._top is None or stated == (None, None):
             return False
         if _agree(stated, self._top) or (self._before is not None and _agree(stated, self._before)):
-            self.agreed += 1
-            self._row = self._in_vain = 0
+            self._agreed()
             return False
         if self._row == 0:
             self._since_ms = quote.timestamp_ms
@@ -98,11 +104,10 @@ class Audit:
         self._held.append(stated)
         if len(self._held) > MAX_HELD:
             del self._held[0]
-            self.unmatched += 1
         patience_ms = MIN_LASTING_MS << min(self._in_vain, MAX_DOUBLINGS)
         if self._row < MIN_IN_A_ROW or quote.timestamp_ms - self._since_ms < patience_ms:
             return False
-        self.unmatched += len(self._held)
+        self.unmatched += self._row
         self.failed += 1
         self._in_vain += 1
         self.interrupt()
@@ -112,6 +117,7 @@ class Audit:
         """Return what has become of the quotes, by the names that answers use."""
         return {
             "quotes_agreed": self.agreed,
+            "quotes_between_updates": self.between,
             "quotes_unmatched": self.unmatched,
             "audit_failures": self.failed,
         }
@@ -119,7 +125,7 @@ class Audit:
     def to_record(self) -> list[Any]:
         """Return everything that the future depends on."""
         return [
-            [self.agreed, self.unmatched, self.failed],
+            [self.agreed, self.between, self.unmatched, self.failed],
             self._top,
             self._before,
             self._held,
@@ -130,7 +136,7 @@ class Audit:
         """Take the state of a record; raise ValueError or TypeError if it is none."""
         counts, top, before, held, run = record
         self._row, self._since_ms, self._in_vain = run
-        self.agreed, self.unmatched, self.failed = counts
+        self.agreed, self.between, self.unmatched, self.failed = counts
         self._top = None if top is None else _top_of(top)
         self._before = None if before is None else _top_of(before)
         self._held = [_top_of(quote) for quote in held]

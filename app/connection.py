@@ -18,12 +18,13 @@ from app.framer import Framer
 from deribit import events
 from deribit.client import Client, Stamped
 from deribit.messages import instrument_of
-from deribit.words import without_raw
+from deribit.words import Kind, without_raw
 from models import frame
 
 log = logging.getLogger("steelyard.ingest")
 
 SUPERSEDED: Final = "superseded"
+TRADES_PREFIX: Final = f"{Kind.TRADES}."
 """Why a session ends for an instrument of which the feed has heard a later one."""
 
 _MEND_KEY = (
@@ -89,6 +90,8 @@ class Connection:
         self._announcements = announcements
         self._introduced: dict[str, str | None] = {}
         """By instrument: its session in the feed that was told what had been said before."""
+        self._with_trades: set[str] = set()
+        """Instruments whose trades channel the venue has confirmed in this session."""
         self._descriptions = descriptions
         self._described: dict[str, events.Instrument] = {}
         """What the feed has been told of each instrument in this session."""
@@ -108,8 +111,13 @@ class Connection:
             self.client.want(channels)
         if self.has_fallen_back:  # the session knows, and is still told what is really wanted
             channels = {without_raw(name): without_raw(book) for name, book in channels.items()}
+        given_up = self._followed.keys() - channels.keys()
         self._followed = dict(channels)
         received_ns = self.client.time_ns()
+        for name in sorted(given_up):
+            if name.startswith(TRADES_PREFIX) and instrument_of(name) in self._with_trades:
+                self._with_trades.discard(instrument_of(name))
+                self._say_trades(instrument_of(name), received_ns)
         for instrument in self.framer.open_instruments():
             book = self.framer.channel_of(instrument)
             if book is not None and channels.get(book) != book:
@@ -184,8 +192,16 @@ class Connection:
         if self._introduced.get(name) == session:
             return  # its book is subscribed anew, after a gap
         self._introduced[name] = session
+        if name in self._with_trades:
+            self._say_trades(name, received_ns)
         for item in self._announcements():
             self.framer.add(name, book, item, item.received_ns, len(item.message))
+
+    def _say_trades(self, name: str, received_ns: int) -> None:
+        """Tell the feed of an instrument that is open whether its trades are followed."""
+        if (book := self.framer.channel_of(name)) is not None:
+            mark = frame.TradesFollowed(received_ns, name in self._with_trades)
+            self.framer.add(name, book, mark, received_ns)
 
     def _describe(self, name: str, received_ns: int) -> None:
         described, book = self._descriptions.get(name), self.framer.channel_of(name)
@@ -211,12 +227,15 @@ class Connection:
                         self.client.resync(book)
             case events.Subscribed(channels):
                 for channel in channels:
-                    if self._followed.get(channel) == channel:
-                        instrument = instrument_of(channel)
+                    instrument, book = instrument_of(channel), self._followed.get(channel)
+                    if book == channel:
                         self.framer.follow(instrument, channel, received_ns)
                         self._introduce(instrument, channel, received_ns)
-            case events.Connected(simulated, session):
-                self._connected(session, simulated)
+                    elif book and channel.startswith(TRADES_PREFIX):
+                        self._with_trades.add(instrument)
+                        self._say_trades(instrument, received_ns)
+            case events.Connected():
+                self._connected(event)
             case events.Disconnected(reason, detail):
                 self._disconnected(reason, detail, received_ns)
             case events.Instruments(instruments):
@@ -235,17 +254,19 @@ class Connection:
             case events.Fatal(detail):
                 raise VenueRefused(f"the venue refuses the API key ({detail}). {_MEND_KEY}")
 
-    def _connected(self, session: str, simulated: bool) -> None:
+    def _connected(self, connected: events.Connected) -> None:
+        session, simulated = connected.session, connected.simulated
         self.session, self.simulated = session, simulated
         self._counts.sessions += 1
         self.rejected.clear()
-        self.framer.begin(session, simulated)
+        self.framer.begin(session, simulated, connected.venue)
         self._described.clear()
         self._introduced.clear()
+        self._with_trades.clear()
         self._trouble = None
         self.has_fallen_back = False
         self.follow(self._wanted, "resubscribed")
-        log.info("connected to the %s, session %s", _venue(simulated), session)
+        log.info("connected to %s, session %s", connected.venue, session)
 
     def _disconnected(self, reason: str, detail: str, received_ns: int) -> None:
         self.framer.end_all(reason, received_ns)
@@ -262,7 +283,3 @@ class Connection:
         if not self._has_said_fallback:  # not again in each of its later sessions
             self._has_said_fallback = True
             log.warning("raw needs an API key: %d channels are followed at 100ms instead", count)
-
-
-def _venue(simulated: bool) -> str:
-    return "SIMULATED venue" if simulated else "venue"

@@ -133,13 +133,15 @@ class Framer:
     outbox: Outbox = field(default_factory=Outbox)
     _session: str = ""
     _simulated: bool = False
+    _venue: str = ""
     _streams: dict[str, _Stream] = field(default_factory=dict)
 
-    def begin(self, session: str, simulated: bool) -> None:
-        """Begin a session: numbers start at 1 again, and every instrument anew."""
+    def begin(self, session: str, simulated: bool, venue: str = "") -> None:
+        """Begin a session at a venue: numbers start at 1 again, and every instrument anew."""
         assert not self.open_instruments(), "a session begins before the last one was ended"
         self._session = session
         self._simulated = simulated
+        self._venue = venue
         self._streams = {}
 
     def follow(self, instrument: str, channel: str, received_ns: int) -> None:
@@ -155,7 +157,7 @@ class Framer:
                 stream.sequence = 0
             stream.is_open = True
             stream.channel = channel
-            mark = Connected(received_ns, self.worker, self._simulated)
+            mark = Connected(received_ns, self.worker, self._simulated, self._venue)
             self.outbox.append(instrument, stream, mark, ITEM_OVERHEAD_BYTES)
 
     def add(

@@ -18,7 +18,8 @@ def live_state(
     instrument, counts = state.instrument, state.counts
     book, told, audit = instrument.book, state.told, state.audit
     count = counts.get  # a Counter makes up its zeros in Python
-    measured = None if state.is_retired else instrument.state()
+    is_retired = state.is_retired
+    measured = None if is_retired else instrument.state()
     live = LiveState(
         instrument=state.name,
         channel=instrument.channel,
@@ -31,11 +32,11 @@ def live_state(
         clock_ms=instrument.clock_ms,
         received_ms=state.received_ns // 1_000_000,
         published_ms=now_ms,
-        current_funding=told.funding,
         instrument_state=told.state,
         platform_state=told.platform,
         gaps=count("gaps", 0) + count("gaps_at_ingest", 0) + count("crossed", 0) + audit.failed,
         quotes_agreed=audit.agreed,
+        quotes_between_updates=audit.between,
         quotes_unmatched=audit.unmatched,
         audit_failures=audit.failed,
         silences=count("silences", 0),
@@ -57,8 +58,13 @@ def live_state(
         live.imbalance_10bp, live.imbalance_25bp, live.imbalance_50bp = (
             imbalance(*pair) for pair in sums[3:]
         )
+    if is_retired:
+        return live  # it has no market any more
+    if told.funding is not None and not instrument.is_outdated(told.funding_ms):
+        live.current_funding = told.funding
     ticker = instrument.ticker
-    if ticker is not None:
+    if ticker is not None and not instrument.is_outdated(ticker.timestamp_ms):
+        live.ticker_ms = ticker.timestamp_ms
         live.mark_price = ticker.mark_price
         live.index_price = ticker.index_price
         live.funding_8h = ticker.funding_8h

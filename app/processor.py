@@ -28,6 +28,7 @@ from models.frame import (
     Item,
     Notification,
     Tick,
+    TradesFollowed,
     connection_of,
 )
 from models.status import FeedStatus
@@ -123,13 +124,27 @@ class Processor:
         known = self.instrument.channel
         if known and frame.channel and frame.channel != known:
             # Windows of different channels are not comparable: those of the old one end here.
-            self.instrument = self._new_instrument()
+            self._begin_anew()
         self.instrument.channel = frame.channel or known
         self.instrument.connect()
         self.audit.interrupt()
         self.silence.connect()
         self.is_silent = False
         self.told.connect()
+
+    def _follow_venue(self, venue: str) -> None:
+        """Note where the session leads; windows of another venue are others: begin them anew."""
+        known = self.instrument.venue
+        if known and venue != known:
+            self._begin_anew()
+        self.instrument.venue = venue
+
+    def _begin_anew(self) -> None:
+        """Let the windows begin anew: what follows is not comparable with what was."""
+        channel = self.instrument.channel
+        self.instrument = self._new_instrument()
+        self.instrument.channel = channel
+        self.audit.interrupt()
 
     def _new_instrument(self) -> Instrument:
         told = self.told.linear
@@ -172,6 +187,7 @@ class Processor:
             case Connected():
                 self.worker = item.worker
                 self.is_simulated = item.simulated
+                self._follow_venue(item.venue or ("simulated" if item.simulated else ""))
                 self.end_reason = ""
                 self._note_retirement()
             case Disconnected():
@@ -180,6 +196,8 @@ class Processor:
                 self.instrument.disconnect()
                 self.audit.interrupt()
                 self._note_retirement()
+            case TradesFollowed():
+                self.instrument.follow_trades(item.is_followed)
             case GapFound() if item.channel == self.instrument.channel:
                 self._counts["gaps_at_ingest"] += 1
                 self._lose()
@@ -200,10 +218,9 @@ class Processor:
             return
         linear = self.told.linear
         if linear is not None and linear != self.instrument.linear:
-            channel = self.instrument.channel
-            self.instrument = self._new_instrument()
-            self.instrument.channel = channel
-            self.audit.interrupt()
+            venue = self.instrument.venue
+            self._begin_anew()
+            self.instrument.venue = venue
             outcome.needs_resync = True
 
     def _lose(self) -> None:
@@ -241,6 +258,8 @@ class Processor:
         return self.end_reason in RETIRING_REASONS or self.told.is_gone
 
     def _note_retirement(self) -> None:
+        if self.is_retired and not self.retirement.is_retired:
+            self.instrument.forget()
         self.retirement.note(self.is_retired, self.instrument.clock_ms)
 
     def _notification(self, message: bytes, outcome: Outcome) -> None:
@@ -267,6 +286,9 @@ class Processor:
         windows, problem = instrument.change(change)
         if windows:
             outcome.windows += self.retirement.published(windows)
+        if change.previous_id is None and instrument.has_jumped:
+            self._counts["gaps"] += 1
+            self.audit.interrupt()
         if problem is None:
             self._changes += 1
             if instrument.is_live:

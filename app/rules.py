@@ -35,6 +35,11 @@ class Retirement:
     since_ms: int | None = None
     """Event time of the end; None while the instrument goes on."""
 
+    @property
+    def is_retired(self) -> bool:
+        """Whether the end was noted."""
+        return self.since_ms is not None
+
     def note(self, is_retired: bool, clock_ms: int | None) -> None:
         """Note whether the instrument is retired now; it may come back."""
         if not is_retired:

@@ -26,7 +26,9 @@ class Told:
         self.state: str | None = None
         """`open`, `halted`, `closed`, …: the venue's word, from instrument.state or a ticker."""
         self.funding: float | None = None
-        """The current funding rate, for 8 hours, from `perpetual` or a ticker."""
+        """The current funding rate, for 8 hours, from `perpetual` or a ticker of this session."""
+        self.funding_ms = 0
+        """The venue's time of that."""
         self.grouped: GroupedBook | None = None
         """The venue's own view of the best levels. Not sequence-checked, and in no measure."""
         self.linear: bool | None = None
@@ -39,7 +41,7 @@ class Told:
 
     def connect(self) -> None:
         """A session begins: what was announced to the last one may have ended since."""
-        self.state = self.grouped = self.maintenance = None
+        self.state = self.funding = self.grouped = self.maintenance = None
         self.locked = []
 
     def describe(self, described: Described) -> None:
@@ -63,8 +65,9 @@ class Told:
                     self.state = event.state
                 if event.current_funding is not None:
                     self.funding = event.current_funding
+                    self.funding_ms = event.ticker.timestamp_ms
             case Funding():
-                self.funding = event.rate
+                self.funding, self.funding_ms = event.rate, event.timestamp_ms
             case InstrumentState():
                 self.state = event.state
             case GroupedBook():
@@ -116,7 +119,7 @@ class Told:
         """Return everything that the future depends on."""
         return [
             self.state,
-            self.funding,
+            [self.funding, self.funding_ms],
             self.grouped,
             [self.linear, self.price_index, self._ticks],
             [self.maintenance, self.locked],
@@ -124,7 +127,7 @@ class Told:
 
     def restore(self, record: list[Any]) -> None:
         """Take the state of a record; raise ValueError or TypeError if it is none."""
-        self.state, self.funding, grouped, description, platform = record
+        self.state, (self.funding, self.funding_ms), grouped, description, platform = record
         self.linear, self.price_index, ticks = description
         self._ticks = [(above, tick) for above, tick in ticks]
         self.maintenance, self.locked = platform

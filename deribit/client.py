@@ -310,8 +310,8 @@ class Client:
                 if not self._channels:
                     self._note_health(now)
                 self._inbox.offer(self.time_ns(), event, 0)  # the next tick says the same, later
-            case Connected(simulated):
-                self._put(Connected(simulated, f"{self._name}-{self._sessions}"))
+            case Connected():
+                self._put(event._replace(session=f"{self._name}-{self._sessions}"))
             case Reconnect() | Fatal():
                 self._ended = event
             case _:

@@ -38,6 +38,8 @@ class Entrance:
         self._clock = clock
         self._is_greeted = False
         self._simulated = False
+        self.is_testnet = False
+        """Whether an answer said that it is the venue's test network."""
 
     @property
     def is_known(self) -> bool:
@@ -91,4 +93,4 @@ class Entrance:
         self.is_ready = True
         self._requests.ask(Method.SET_HEARTBEAT, now, {"interval": HEARTBEAT_S})
         self._clock.probed(now)  # the answer to this one is a reading too
-        return [Connected(self._simulated)]
+        return [Connected(self._simulated, is_testnet=self.is_testnet)]

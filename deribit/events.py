@@ -13,6 +13,14 @@ class Connected(NamedTuple):
     simulated: bool
     session: str = ""
     """Name of the session, unique among all; given by the client."""
+    is_testnet: bool = False
+
+    @property
+    def venue(self) -> str:
+        """Which venue it is, by its own word."""
+        if self.simulated:
+            return "simulated"
+        return "deribit-test" if self.is_testnet else "deribit"
 
 
 class Subscribed(NamedTuple):

@@ -236,6 +236,7 @@ def _decode_trades(raw: bytes, instrument: str | None) -> Message:
         if is_of_one:
             check_name(params.channel, data.instrument_name, instrument)
         price, size = units_of(data.price), units_of(data.amount)
+        liquidated = data.liquidation
         if price == 0 or size == 0:
             raise Unreadable("a trade without a price or an amount")
         trades.append(
@@ -245,8 +246,9 @@ def _decode_trades(raw: bytes, instrument: str | None) -> Message:
                 price,
                 size,
                 data.direction == "buy",
-                data.liquidation in LIQUIDATIONS,
-                data.block_trade_id is not None,
+                liquidated if liquidated is not None and liquidated in LIQUIDATIONS else "",
+                data.block_trade_id is not None or data.block_rfq_id is not None,
+                data.combo_id is not None or data.combo_trade_id is not None,
             )
         )
     return params.channel, trades

@@ -197,6 +197,7 @@ class Session:
     def _on_answer(self, message: Message, raw: bytes, now: float) -> list[Event]:
         events: list[Event] = []
         if not self._entrance.is_ready:
+            self._entrance.is_testnet |= message.testnet
             self._clock.told(message.usOut)
         elif (tick := self._clock.read(message.usOut, now)) is not None:
             events.append(tick)

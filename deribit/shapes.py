@@ -48,6 +48,10 @@ class Trade(msgspec.Struct):
     trade_seq: Id | None = None
     liquidation: str | None = None
     block_trade_id: Any = None
+    block_rfq_id: Any = None
+    combo_id: Any = None
+    combo_trade_id: Any = None
+    """A number, which is written as a float in some replies, or a text."""
 
 
 class BookParams(msgspec.Struct):

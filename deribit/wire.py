@@ -83,6 +83,7 @@ class Message(msgspec.Struct, gc=False):
     result: msgspec.Raw = msgspec.Raw()
     error: VenueError | None = None
     usOut: int | None = None
+    testnet: bool = False
 
 
 class Version(msgspec.Struct):

@@ -119,8 +119,10 @@ class QualityRow(Answer):
     """Breaks of the book, of any kind."""
     quotes_agreed: Count
     """Quotes and tickers whose best bid and ask, price and size, were a top of the rebuilt book."""
+    quotes_between_updates: Count
+    """Those of moments between two messages of the book, which can be compared with nothing."""
     quotes_unmatched: Count
-    """Those that were none: most are of moments between two messages of the book."""
+    """Those that contradicted a book for long; it was given up. 0 if it was right every time."""
     audit_failures: Count
     """Books that were given up because the venue's quotes had contradicted them for long."""
     silences: Count
@@ -157,6 +159,8 @@ class ImbalanceRow(QualityRow):
     funding_8h: float | None
     """The funding of the last 8 hours."""
     open_interest_usd: Amount | None
+    ticker_ms: Milliseconds | None
+    """The venue's timestamp of these four; null if none is of the last 60 s."""
     current_funding: float | None
     """The funding rate of now, as a fraction for 8 hours."""
 
@@ -200,15 +204,22 @@ class Window(Answer):
 
     instrument: Name
     channel: str
+    venue: Literal["deribit", "deribit-test", "simulated"] | None
+    """As it said of itself; null where nothing says so, as in recordings."""
+    version: Count
+    """Of the definitions in docs/measures.md."""
     length_ms: Milliseconds
     hop_ms: Milliseconds | None = None
     """Only of windows that overlap: one begins every hop."""
     start_ms: Milliseconds
     end_ms: Milliseconds
     observations: Count
-    trades: Count
-    block_trades: Count
-    liquidations: Count
+    snapshots: Count
+    trades: Count | None
+    """Null, as all about trades, if the trades channel was not followed in the window."""
+    block_trades: Count | None
+    combo_trades: Count | None
+    liquidations: Count | None
     mid_open: Positive | None
     mid_high: Positive | None
     mid_low: Positive | None
@@ -250,24 +261,35 @@ class Window(Answer):
     """Of the levels in ofi_integrated."""
     ofi_weights_windows: Count | None
     """Windows that the weights were fitted on; 0: they are equal."""
-    buy_usd: Amount
-    sell_usd: Amount
-    trade_flow_usd: float
+    ofi_weights_explained: Share | None
+    """Share of the variance that the fitted weights explain."""
+    buy_usd: Amount | None
+    sell_usd: Amount | None
+    trade_flow_usd: float | None
     trade_flow_ratio: Ratio | None
-    liquidation_usd: Amount
-    block_usd: Amount
+    liquidation_buy_usd: Amount | None
+    """Of trades in which the liquidated order bought."""
+    liquidation_sell_usd: Amount | None
+    block_usd: Amount | None
+    combo_usd: Amount | None
     mark_price: float | None
     index_price: float | None
     funding_8h: float | None
     open_interest_usd: Amount | None
+    ticker_ms: Milliseconds | None
+    """The venue's timestamp of these four."""
     status: WindowStatus
     coverage: Share
+    trades_coverage: Share
+    """Share of the time in which the trades channel was followed."""
     gaps: Count
     reconnects: Count
     trade_gaps: Count
     """Breaks in the numbers of the venue's trades."""
     missed_trades: Count
     """Trades that these breaks have left out."""
+    trades_missed_since_ms: Milliseconds | None
+    """Time since which they are missing, in all windows."""
     late_trades: Count
 
 

@@ -38,6 +38,8 @@ class Connected(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     received_ns: int
     worker: str
     simulated: bool
+    venue: str = ""
+    """`deribit`, `deribit-test`, `simulated`: what it said of itself; empty if it said nothing."""
 
 
 class Disconnected(msgspec.Struct, frozen=True, array_like=True, tag="d"):
@@ -45,6 +47,13 @@ class Disconnected(msgspec.Struct, frozen=True, array_like=True, tag="d"):
 
     received_ns: int
     reason: str
+
+
+class TradesFollowed(msgspec.Struct, frozen=True, array_like=True, tag="f"):
+    """The venue has confirmed the instrument's trades channel, or it was given up."""
+
+    received_ns: int
+    is_followed: bool
 
 
 class GapFound(msgspec.Struct, frozen=True, array_like=True, tag="g"):
@@ -79,7 +88,7 @@ class Described(msgspec.Struct, frozen=True, array_like=True, tag="i"):
     """The index whose lock stops this instrument: `btc_usd`."""
 
 
-Item = Notification | Connected | Disconnected | GapFound | Tick | Described
+Item = Notification | Connected | Disconnected | TradesFollowed | GapFound | Tick | Described
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):

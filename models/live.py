@@ -45,6 +45,8 @@ class LiveState(msgspec.Struct, kw_only=True):
     index_price: float | None = None
     funding_8h: float | None = None
     open_interest_usd: float | None = None
+    ticker_ms: int | None = None
+    """The venue's timestamp of the ticker that these four are of; none is older than 60 s."""
     current_funding: float | None = None
     """The funding rate of now, for 8 hours; `funding_8h` is that of the last 8 hours."""
     instrument_state: str | None = None
@@ -64,8 +66,10 @@ class LiveState(msgspec.Struct, kw_only=True):
     """Breaks of the book since this state began, of any kind."""
     quotes_agreed: int = 0
     """Quotes and tickers whose best bid and ask were a top of the rebuilt book."""
+    quotes_between_updates: int = 0
+    """Those of moments between two messages of the book, which can be compared with nothing."""
     quotes_unmatched: int = 0
-    """Those that were none; most are of moments between two messages of the book."""
+    """Those that contradicted a book for long; it was given up. 0 if it was right every time."""
     audit_failures: int = 0
     """Books that were given up because the venue's quotes had contradicted them for long."""
     silences: int = 0

@@ -62,6 +62,17 @@ class Book:
             return Duplicate(change.change_id)
         return None if change.previous_id == last else Gap(last, change.previous_id)
 
+    def is_as(self, snapshot: Change) -> bool:
+        """Whether a snapshot says what the book holds already."""
+        bids = Side(BID, snapshot.bids, linear=self.linear)
+        asks = Side(ASK, snapshot.asks, linear=self.linear)
+        return (
+            bids.keys == self.bids.keys
+            and bids.sizes == self.bids.sizes
+            and asks.keys == self.asks.keys
+            and asks.sizes == self.asks.sizes
+        )
+
     def apply(self, change: Change) -> Self | Gap | Duplicate | Crossed:
         """Apply a snapshot or a change that follows; anything else leaves the book as it is.
 

@@ -46,8 +46,12 @@ class Trade(NamedTuple):
     price: int
     size: int
     is_buy: bool
-    is_liquidation: bool
-    is_block: bool
+    liquidated: str = ""
+    """Whose order was a liquidation: `M` the maker's, `T` the taker's, `MT` both; else empty."""
+    is_block: bool = False
+    """Whether it was agreed outside the order book, as a block trade."""
+    is_combo: bool = False
+    """Whether it is a leg of a combo: matched in another book, at a price made from marks."""
 
 
 class Ticker(NamedTuple):

@@ -48,6 +48,15 @@ KEY: Final = Group(
             "comparable with windows of another channel",
             "venue",
         ),
+        Field(
+            "venue",
+            "name",
+            "`deribit`, `deribit-test` or `simulated`, as the venue said of itself in the session; "
+            "null if it did not (recordings)",
+        ),
+        Field(
+            "version", "number", "of these definitions: 2 (see Versions); older records have none"
+        ),
         Field("length_ms", "ms", "`end_ms − start_ms`"),
         Field("hop_ms", "ms", "one such window begins every hop", "in tumbling windows", "", True),
         Field("start_ms", "ms, UTC epoch", "a multiple of the hop, or of the length without one"),
@@ -58,9 +67,30 @@ COUNTS: Final = Group(
     "Counts",
     (
         Field("observations", "count", "book notifications applied", "level changes"),
-        Field("trades", "count", "trades with `start ≤ timestamp < end`, block trades apart"),
-        Field("block_trades", "count", "those with a `block_trade_id`", "order flow"),
-        Field("liquidations", "count", "those of `trades` with a `liquidation` (M, T or MT)"),
+        Field("snapshots", "count", "those of them that were snapshots"),
+        Field(
+            "trades",
+            "count",
+            "trades with `start ≤ timestamp < end`, without the next two; null if not followed, "
+            "which is if `trades_coverage` is 0",
+        ),
+        Field(
+            "block_trades",
+            "count",
+            "those with a `block_trade_id` or `block_rfq_id`; null likewise",
+            "order flow",
+        ),
+        Field(
+            "combo_trades",
+            "count",
+            "other legs of combos (`combo_id`, `combo_trade_id`); null likewise",
+            "order flow: matched in another book, at a price made from marks",
+        ),
+        Field(
+            "liquidations",
+            "count",
+            "those of `trades` with a `liquidation` (M, T or MT); null likewise",
+        ),
     ),
 )
 PRICES: Final = Group(
@@ -98,8 +128,9 @@ STATE: Final = Group(
         Field(
             "imbalance_N_event_mean",
             "ratio",
-            "its mean over the observations after which it exists",
-            "the time mean: they differ, even in sign",
+            "its mean over the book notifications after which it exists, whatever they changed; "
+            "one of `100ms` holds all that happened in 100 ms",
+            "the time mean: they differ, even in sign; a mean over order events, except on `raw`",
         ),
         Field(
             "imbalance_Xbp_last",
@@ -133,23 +164,34 @@ FLOW: Final = Group(
         Field(
             "ofi_normalised",
             "ten ratios",
-            "`OFI^l / Q`, `Q = (1/10)·Σ_l Σ_n (qb_l + qa_l)/(2N)` in USD over the N observations "
-            "that are live and two-sided; null without",
+            "`OFI^l / Q`, `Q = (1/10)·Σ_l (qb_l + qa_l)/2` in USD, its time mean over the valid "
+            "time: a twentieth of both `SIDE_depth_10_usd_mean`",
             "within −1…1",
             CCZ,
         ),
         Field(
             "ofi_integrated",
             "ratio",
-            "`Σ_l w_l·ofi^l / Σ_l |w_l|`, w as follows; null without `ofi_normalised`",
+            "`Σ_l w_l·ofi^l`, w as follows",
             "fitted on anything in the window",
             CCZ,
         ),
-        Field("ofi_weights", "ten ratios", "the w used, rounded to 10⁻⁶; see Weights", "", CCZ),
+        Field(
+            "ofi_weights",
+            "ten ratios 0…1",
+            "the w used, whose sum is 1; 0 where no level was populated; see Weights",
+            "",
+            CCZ,
+        ),
         Field(
             "ofi_weights_windows",
             "count",
             "windows that w was fitted on; 0: equal weights, nothing is fitted yet",
+        ),
+        Field(
+            "ofi_weights_explained",
+            "ratio 0…1",
+            "share of the variance that the fitted w explains, each level's being 1; null if equal",
         ),
     ),
 )
@@ -160,8 +202,21 @@ TRADES: Final = Group(
         Field("sell_usd", "USD", "sum over `trades` whose taker sold", "with block trades"),
         Field("trade_flow_usd", "USD", "`buy − sell`", "order flow"),
         Field("trade_flow_ratio", "ratio −1…1", "`(buy − sell)/(buy + sell)`; null without trades"),
-        Field("liquidation_usd", "USD", "sum over `liquidations`, which are in buy or sell, too"),
+        Field(
+            "liquidation_buy_usd",
+            "USD",
+            "sum over `liquidations` in which the liquidated order bought, which closed a short "
+            "position: the taker's (T, MT) if the taker bought, the maker's (M, MT) if it sold",
+            "apart from buy and sell; the taker's direction",
+        ),
+        Field(
+            "liquidation_sell_usd",
+            "USD",
+            "likewise where it sold: a long position was closed; of MT both",
+            "apart from buy and sell",
+        ),
         Field("block_usd", "USD", "sum over `block_trades`, which are in neither"),
+        Field("combo_usd", "USD", "sum over `combo_trades`, which are in neither"),
     ),
 )
 CONTEXT: Final = Group(
@@ -170,7 +225,8 @@ CONTEXT: Final = Group(
         Field(
             "mark_price",
             "USD",
-            "of the ticker with the greatest `timestamp < end` known at publication; null without",
+            "of the ticker with the greatest `timestamp < end` known at publication, of the "
+            "session of `end`; null without, or if it is more than 60 s older than `end`",
             "an average",
             "venue",
         ),
@@ -183,6 +239,7 @@ CONTEXT: Final = Group(
             "",
             "venue",
         ),
+        Field("ticker_ms", "ms, UTC epoch", "its `timestamp`: how old these four are", "", "venue"),
     ),
 )
 QUALITY: Final = Group(
@@ -190,6 +247,11 @@ QUALITY: Final = Group(
     (
         Field("status", "word", "the worst of what touched the window, see Status"),
         Field("coverage", "ratio 0…1", "valid time / length"),
+        Field(
+            "trades_coverage",
+            "ratio 0…1",
+            "time in which the trades channel was followed / length; if 0, what is traded is null",
+        ),
         Field("gaps", "count", "gaps of the book at the clock's time, once until a snapshot"),
         Field("reconnects", "count", "ends and beginnings of sessions, likewise"),
         Field(
@@ -199,6 +261,13 @@ QUALITY: Final = Group(
             "part of `status`, which is the book's",
         ),
         Field("missed_trades", "count", "numbers that are missing in these holes"),
+        Field(
+            "trades_missed_since_ms",
+            "ms, UTC epoch",
+            "time since which trades are missing, if a hole showed while the window was open and "
+            "they may be its own; null otherwise",
+            "in windows that were published before the hole showed, though those since lack some",
+        ),
         Field("late_trades", "count", "see Windows", "in `trades`, if it was late for the window"),
     ),
 )

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 
 from orderbook.bands import BANDS_BP
 from orderbook.book import Book
-from orderbook.front import LEVELS
+from orderbook.front import FRONT_LEVELS, LEVELS
 from orderbook.units import from_record, quotient, ratio, to_record
 
 __all__ = ["BANDS_BP", "LEVELS", "Snapshot", "imbalance", "imbalance_ratio", "measure"]
@@ -28,6 +28,8 @@ class Snapshot(NamedTuple):
     ask: int
     bid_size: int
     ask_size: int
+    levels: int
+    """Levels of the side that has more of them, up to ten."""
     sums: tuple[tuple[int, int], ...]
     """(bids, asks) sizes within each of LEVELS, then of BANDS_BP; a band may be (0, 0)."""
     usd: tuple[tuple[int, int], ...]
@@ -40,14 +42,14 @@ class Snapshot(NamedTuple):
     def to_record(self) -> list[int | str]:
         """Return the state as one flat list."""
         pairs = chain.from_iterable((*self.sums, *self.usd))
-        return to_record((*self[:4], *pairs))
+        return to_record((*self[:5], *pairs))
 
     @classmethod
     def from_record(cls, record: list[int | str]) -> Self:
         """Return the state of a record; raise ValueError if it is none."""
-        bid, ask, bid_size, ask_size, *rest = from_record(record, 4 + 4 * PLACES)
+        bid, ask, bid_size, ask_size, levels, *rest = from_record(record, 5 + 4 * PLACES)
         pairs = tuple(zip(rest[::2], rest[1::2], strict=True))
-        return cls(bid, ask, bid_size, ask_size, pairs[:PLACES], pairs[PLACES:])
+        return cls(bid, ask, bid_size, ask_size, levels, pairs[:PLACES], pairs[PLACES:])
 
 
 def measure(book: Book, *, linear: bool) -> Snapshot:
@@ -62,7 +64,8 @@ def measure(book: Book, *, linear: bool) -> Snapshot:
     if linear:
         usd = [*zip(bid_front.values, ask_front.values, strict=True)]
         usd += [(-one.value, other.value) for one, other in zip(bid_bands, ask_bands, strict=True)]
-    return Snapshot(bid, ask, bid_front.sums[0], ask_front.sums[0], tuple(sums), tuple(usd))
+    levels = min(FRONT_LEVELS, max(len(bids.keys), len(asks.keys)))
+    return Snapshot(bid, ask, bid_front.sums[0], ask_front.sums[0], levels, tuple(sums), tuple(usd))
 
 
 def imbalance(bids: int, asks: int) -> float | None:

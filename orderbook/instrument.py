@@ -18,7 +18,7 @@ from orderbook.side import ASK, BID, Side
 from orderbook.span import Span
 from orderbook.timeline import Carried, Timeline
 from orderbook.units import from_record
-from orderbook.window import Value, window_record
+from orderbook.window import Value, is_outdated, window_record
 
 IDLE_LATENESS_MS: Final = 3_000
 """How far the clock stays behind a tick's venue time: notifications were seen to take 2.8 s."""
@@ -72,8 +72,15 @@ class Instrument:
         self.known_ns = 0
         """When that was, by the receiver's clock; it only says how much time has passed since."""
         self.received_ns = 0
+        self.venue = ""
+        """Where the sessions lead: `deribit`, `deribit-test`, `simulated`; empty if unknown."""
         self.ticker: Ticker | None = None
-        """With the greatest timestamp; before the first snapshot, the last to arrive."""
+        """Of this session, with the greatest timestamp; before the first snapshot, the last to
+        arrive."""
+        self.follows_trades = False
+        """Whether the trades channel is followed, so that no trade means that there was none."""
+        self.has_jumped = False
+        """Whether the last snapshot differed from a book that was live: changes were missing."""
         self._timeline = Timeline(spans=spans, grace_ms=grace_ms, linear=linear)
         self._numbering = Numbering()
         self._waiting_flags = 0
@@ -95,12 +102,27 @@ class Instrument:
 
     def connect(self) -> None:
         """A session begins; the book is not known until its snapshot."""
-        self._break(Status.RECONNECT)
+        self.disconnect()
         self.known_ms = None  # any time may have passed
 
     def disconnect(self) -> None:
         """The session ended."""
         self._break(Status.RECONNECT)
+        self.forget()
+
+    def forget(self) -> None:
+        """Nothing is told any more of trades and figures, until something is."""
+        self.follow_trades(False)
+        self.ticker = None
+        if self._timeline.is_started:
+            self._timeline.forget_ticker()
+
+    def follow_trades(self, is_followed: bool) -> None:
+        """The trades channel is followed from now on, or is not."""
+        if is_followed != self.follows_trades:
+            self.follows_trades = is_followed
+            if self._timeline.is_started and self.clock_ms is not None:
+                self._timeline.meter.follow_trades(is_followed, self.clock_ms)
 
     def lose(self) -> None:
         """Something of the feed is missing; the book is not known until the next snapshot."""
@@ -133,6 +155,10 @@ class Instrument:
                 if isinstance(problem, Gap):
                     self.lose()
                 return [], problem
+        else:
+            self.has_jumped = self.is_live and not self.book.is_as(change)
+            if self.has_jumped:
+                self.lose()
         self._know(change.timestamp_ms)
         windows = self._move_clock(change.timestamp_ms)
         outcome = self.book.apply(change)
@@ -145,6 +171,7 @@ class Instrument:
             self._waiting_flags = 0
             if not self._timeline.is_started:
                 self._start()
+            self._timeline.current.counts[p.COUNT_SNAPSHOTS] += 1
         self.status = Status.LIVE
         self.is_live = True
         self._observe()
@@ -157,13 +184,16 @@ class Instrument:
         """
         for trade in trades:
             self._check_time(trade.timestamp_ms, self._known_or_clock())
-        for trade, missing in self._numbering.sort(trades):
-            if not self._timeline.is_started:
+        self.follow_trades(True)
+        for trade, missing, since_ms in self._numbering.sort(trades):
+            if not self._timeline.is_started or self.clock_ms is None:
                 continue
             if missing:
                 counts = self._timeline.current.counts
                 counts[p.COUNT_TRADE_GAPS] += 1
                 counts[p.COUNT_MISSED_TRADES] += missing
+                until_ms = max(trade.timestamp_ms, self.clock_ms)
+                self._timeline.miss_trades(min(since_ms, self.clock_ms), until_ms)
             self._timeline.add_trade(trade)
 
     def see_ticker(self, ticker: Ticker) -> None:
@@ -185,6 +215,11 @@ class Instrument:
         if self._state is None and self.book.is_two_sided:
             self._state = measure(self.book, linear=self.linear)
         return self._state
+
+    def is_outdated(self, stated_ms: int) -> bool:
+        """Whether a figure that the venue stated then is too old to be of now."""
+        now_ms = self._known_or_clock()
+        return now_ms is not None and is_outdated(stated_ms, now_ms)
 
     def _know(self, venue_ms: int) -> None:
         if self.known_ms is None or venue_ms >= self.known_ms:
@@ -220,7 +255,13 @@ class Instrument:
         state = self.state() if time_ms >= timeline.current.end_ms else None
         complete = timeline.advance(clock, time_ms, Carried(state, flags))
         return [
-            window_record(window, instrument=self.name, channel=self.channel, linear=self.linear)
+            window_record(
+                window,
+                instrument=self.name,
+                channel=self.channel,
+                venue=self.venue,
+                linear=self.linear,
+            )
             for window in complete
         ]
 
@@ -228,6 +269,7 @@ class Instrument:
         """Begin the windows, at the first snapshot."""
         assert self.clock_ms is not None
         self._timeline.start(self.clock_ms)
+        self._timeline.meter.follow_trades(self.follows_trades, self.clock_ms)
         if self.ticker is not None:
             try:
                 self.see_ticker(self.ticker)
@@ -306,7 +348,7 @@ class Instrument:
             self.clock_ms,
             [self.known_ms, self.known_ns, self.received_ns],
             self._numbering.last,
-            self.ticker,
+            [self.venue, self.follows_trades, self.ticker],
             self._waiting_flags,
             self._follows,
             self._timeline.to_record(),
@@ -316,7 +358,8 @@ class Instrument:
         """Take the state of a record; raise ValueError if it breaks an invariant."""
         self.channel, book, status, self.is_stale, self.clock_ms, known = record[:6]
         self.known_ms, self.known_ns, self.received_ns = known
-        trade, ticker, self._waiting_flags, follows, timeline = record[6:]
+        trade, told, self._waiting_flags, follows, timeline = record[6:]
+        self.venue, self.follows_trades, ticker = told
         self._numbering.last = None if trade is None else (trade[0], trade[1])
         self.status = Status(status)
         self.is_live = self.status is Status.LIVE
@@ -334,6 +377,7 @@ class Instrument:
         self.check()
         if self._timeline.is_started and self.clock_ms is not None:
             self._timeline.resume(self.clock_ms)
+            self._timeline.meter.follow_trades(self.follows_trades, self.clock_ms)
             if self.is_live and self.book.is_two_sided:
                 self._timeline.meter.resume(self.book, self.clock_ms)
 

@@ -8,8 +8,6 @@ as adding a little at each message, at a quarter of the time (docs/decisions/000
 
 from __future__ import annotations
 
-from typing import Final
-
 from orderbook import pane as p
 from orderbook.bands import BANDS_BP
 from orderbook.book import Book
@@ -17,8 +15,6 @@ from orderbook.front import LEVELS, Front
 from orderbook.imbalance import imbalance_ratio
 from orderbook.pane import Pane
 from orderbook.units import ratio, times
-
-_WIDEST_LEVELS: Final = len(LEVELS) - 1
 
 
 class Share:
@@ -97,7 +93,6 @@ class Meter:
         "_ask",
         "_band_shares",
         "_bid",
-        "_depth_events",
         "_is_following",
         "_is_valid",
         "_level_shares",
@@ -105,6 +100,9 @@ class Meter:
         "_since_ms",
         "_spread",
         "_spread_time",
+        "_trades_are_followed",
+        "_trades_ms",
+        "_trades_since_ms",
         "_valid_ms",
         "is_settled",
     )
@@ -115,8 +113,6 @@ class Meter:
         self._band_shares = [Share() for _ in BANDS_BP]
         self._is_following = False
         """Whether the shares of the levels are those of the book."""
-        self._depth_events = 0
-        """USD of both sides within the most levels, summed over observations."""
         self._bid = self._ask = 0
         """Best prices that the spread is of."""
         self._spread = 0
@@ -124,6 +120,8 @@ class Meter:
         """Whether the book is live and two-sided."""
         self._since_ms = 0
         self._valid_ms = self._spread_time = 0
+        self._trades_are_followed = False
+        self._trades_since_ms = self._trades_ms = 0
         self.is_settled = True
         """Whether nothing was observed since `settle`."""
 
@@ -136,8 +134,6 @@ class Meter:
             self._follow(bids, asks, now_ms)
         for share in self._level_shares:
             share.ratio_events += share.ratio
-        widest = self._level_shares[_WIDEST_LEVELS]
-        self._depth_events += widest.bid_usd + widest.ask_usd
         self.is_settled = False
 
     def resume(self, book: Book, now_ms: int) -> None:
@@ -181,13 +177,20 @@ class Meter:
         self._is_valid = False
         self.is_settled = True
 
+    def follow_trades(self, is_followed: bool, now_ms: int) -> None:
+        """The trades channel is followed from now on, or is not."""
+        self._pass_trades(now_ms)
+        self._trades_are_followed = is_followed
+
     def flush(self, pane: Pane, now_ms: int) -> None:
         """Move all sums to the pane that ends now, or is looked at."""
         self._pass(now_ms)
+        self._pass_trades(now_ms)
         times, events = pane.times, pane.events
         times[p.TIME_VALID] += self._valid_ms
         times[p.TIME_SPREAD] += self._spread_time
-        self._valid_ms = self._spread_time = 0
+        times[p.TIME_TRADES] += self._trades_ms
+        self._valid_ms = self._spread_time = self._trades_ms = 0
         for place, share in enumerate(self._level_shares):
             share.flush(times, place, now_ms)
             events[place] += share.ratio_events
@@ -195,8 +198,11 @@ class Meter:
         for place, share in enumerate(self._band_shares):
             valid_ms = share.flush(times, len(LEVELS) + place, now_ms)
             times[p.TIME_BANDS_VALID + place] += valid_ms
-        events[p.EVENT_DEPTH_USD] += self._depth_events
-        self._depth_events = 0
+
+    def _pass_trades(self, now_ms: int) -> None:
+        if self._trades_are_followed:
+            self._trades_ms += now_ms - self._trades_since_ms
+        self._trades_since_ms = now_ms
 
     def _pass(self, now_ms: int) -> None:
         if self._is_valid:

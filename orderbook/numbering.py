@@ -14,6 +14,8 @@ class Numbered(NamedTuple):
     trade: Trade
     missing: int
     """How many trades before it did not come."""
+    since_ms: int
+    """If some did not, the latest time of a trade before them."""
 
 
 class Numbering:
@@ -28,9 +30,10 @@ class Numbering:
     def sort(self, trades: list[Trade]) -> Iterator[Numbered]:
         """Yield the new ones of some trades, by their number; those without are always new."""
         for trade in sorted(trades, key=_number) if len(trades) > 1 else trades:
+            since_ms = 0 if self.last is None else self.last[1]
             missing = self._missing(trade)
             if missing is not None:
-                yield Numbered(trade, missing)
+                yield Numbered(trade, missing, since_ms)
 
     def _missing(self, trade: Trade) -> int | None:
         """Return how many trades are missing before one; None if it is a repetition.

@@ -26,7 +26,8 @@ COUNT_GAPS, COUNT_RECONNECTS, COUNT_LATE_TRADES = range(4, 7)
 COUNT_MEASURED: Final = 7
 """Observations after which the book was live and two-sided."""
 COUNT_TRADE_GAPS, COUNT_MISSED_TRADES = range(8, 10)
-COUNTS: Final = 10
+COUNT_COMBO_TRADES, COUNT_SNAPSHOTS = range(10, 12)
+COUNTS: Final = 12
 
 TIME_VALID: Final = 0
 TIME_SPREAD: Final = 1
@@ -34,14 +35,16 @@ TIME_LEVELS: Final = 2
 TIME_BANDS: Final = TIME_LEVELS + len(LEVELS)
 TIME_BANDS_VALID: Final = TIME_BANDS + len(BANDS_BP)
 TIME_USD: Final = TIME_BANDS_VALID + len(BANDS_BP)
-TIMES: Final = TIME_USD + 2 * (len(LEVELS) + len(BANDS_BP))
+TIME_FLOW_USD: Final = TIME_USD + 2 * (len(LEVELS) - 1)
+"""USD of the bids within the flow's levels; of the asks in the next place."""
+TIME_TRADES: Final = TIME_USD + 2 * (len(LEVELS) + len(BANDS_BP))
+"""Time in which the trades channel was followed."""
+TIMES: Final = TIME_TRADES + 1
 
-EVENT_DEPTH_USD: Final = len(LEVELS)
-"""After the sums of the imbalances: the USD of both sides within the flow's levels."""
-EVENTS: Final = len(LEVELS) + 1
+EVENTS: Final = len(LEVELS)
 
-BUY_USD, SELL_USD, BLOCK_USD, LIQUIDATION_USD = range(4)
-TRADED: Final = 4
+BUY_USD, SELL_USD, BLOCK_USD, COMBO_USD, LIQUIDATION_BUY_USD, LIQUIDATION_SELL_USD = range(6)
+TRADED: Final = 6
 
 
 def _add(sums: list[Any], others: list[Any]) -> None:
@@ -62,7 +65,9 @@ class Pane:
         "flags",
         "flow",
         "high",
+        "is_context_new",
         "low",
+        "missed_since_ms",
         "open_mid",
         "start_ms",
         "ticker",
@@ -87,6 +92,10 @@ class Pane:
         self.traded = [0] * TRADED
         self.ticker: Ticker | None = None
         """The ticker with the greatest timestamp before the end that is known."""
+        self.is_context_new = False
+        """Whether a session began or ended: tickers from before do not count any more."""
+        self.missed_since_ms: int | None = None
+        """Since when trades may be missing, according to holes in their numbers."""
 
     def enter(self, twice_mid: int | None) -> None:
         """Begin with the state carried over the start; None if there was none."""
@@ -102,22 +111,40 @@ class Pane:
             self.low = twice_mid
 
     def add_trade(self, trade: Trade, *, linear: bool) -> None:
-        """Count a trade; a block trade is no order flow, and counted apart."""
+        """Count a trade; block trades and legs of combos are no order flow, and counted apart."""
         usd = trade.price * trade.size if linear else trade.size
         if trade.is_block:
             self.counts[COUNT_BLOCK_TRADES] += 1
             self.traded[BLOCK_USD] += usd
             return
+        if trade.is_combo:
+            self.counts[COUNT_COMBO_TRADES] += 1
+            self.traded[COMBO_USD] += usd
+            return
         self.counts[COUNT_TRADES] += 1
         self.traded[BUY_USD if trade.is_buy else SELL_USD] += usd
-        if trade.is_liquidation:
+        if trade.liquidated:
             self.counts[COUNT_LIQUIDATIONS] += 1
-            self.traded[LIQUIDATION_USD] += usd
+            is_taker, is_maker = "T" in trade.liquidated, "M" in trade.liquidated
+            if is_taker if trade.is_buy else is_maker:  # who was liquidated has bought
+                self.traded[LIQUIDATION_BUY_USD] += usd
+            if is_maker if trade.is_buy else is_taker:
+                self.traded[LIQUIDATION_SELL_USD] += usd
 
     def see_ticker(self, ticker: Ticker) -> None:
         """Keep a ticker if it is the latest."""
         if self.ticker is None or ticker.timestamp_ms >= self.ticker.timestamp_ms:
             self.ticker = ticker
+
+    def forget_ticker(self) -> None:
+        """Let no ticker count that came before now."""
+        self.ticker = None
+        self.is_context_new = True
+
+    def miss_trades(self, since_ms: int) -> None:
+        """Note that trades since then may be missing."""
+        if self.missed_since_ms is None or since_ms < self.missed_since_ms:
+            self.missed_since_ms = since_ms
 
     def merge(self, later: Pane) -> None:
         """Add the pane that follows directly on this one."""
@@ -136,8 +163,12 @@ class Pane:
         _add(self.events, later.events)
         _add(self.flow, later.flow)
         _add(self.traded, later.traded)
+        if later.is_context_new:
+            self.forget_ticker()
         if later.ticker is not None:
             self.see_ticker(later.ticker)
+        if later.missed_since_ms is not None:
+            self.miss_trades(later.missed_since_ms)
 
     def to_record(self) -> list[Any]:
         """Return the pane as plain lists, and numbers of at most 64 bits."""
@@ -150,13 +181,14 @@ class Pane:
             [self.open_mid is not None, *to_record(mids)],
             None if self.close is None else self.close.to_record(),
             [to_record(part) for part in sums],
-            self.ticker,
+            [self.ticker, self.is_context_new, self.missed_since_ms],
         ]
 
     @classmethod
     def from_record(cls, record: list[Any]) -> Pane:
         """Return the pane of a record; raise ValueError if it is none."""
-        start_ms, end_ms, flags, (has_open, *mids), close, sums, ticker = record
+        start_ms, end_ms, flags, (has_open, *mids), close, sums, context = record
+        ticker, is_context_new, missed_since_ms = context
         pane = cls(start_ms, end_ms)
         pane.flags = flags
         if mids:
@@ -168,4 +200,5 @@ class Pane:
         )
         pane.close = None if close is None else Snapshot.from_record(close)
         pane.ticker = None if ticker is None else Ticker(*ticker)
+        pane.is_context_new, pane.missed_since_ms = is_context_new, missed_since_ms
         return pane

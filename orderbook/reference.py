@@ -36,8 +36,16 @@ __all__ = ["from_recording", "history_of", "published", "reference_windows"]
 GRACE_MS: Final = 250
 EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero])
 FLOW: Final = ("ofi_usd", "ofi_levels_usd", "ofi_normalised", "ofi_integrated")
-WEIGHTS: Final = ("ofi_weights", "ofi_weights_windows")
-CONTEXT: Final = ("mark_price", "index_price", "funding_8h", "open_interest_usd")
+WEIGHTS: Final = ("ofi_weights", "ofi_weights_windows", "ofi_weights_explained")
+CONTEXT: Final = ("mark_price", "index_price", "funding_8h", "open_interest_usd", "ticker_ms")
+COUNTS: Final = ("trades", "block_trades", "combo_trades", "liquidations")
+TRADES: Final = (
+    *("buy_usd", "sell_usd", "trade_flow_usd", "trade_flow_ratio"),
+    *("liquidation_buy_usd", "liquidation_sell_usd", "block_usd", "combo_usd"),
+)
+VERSION: Final = 2
+TICKER_LASTS_MS: Final = 60_000
+"""What a ticker says is taken for what is so up to this long after."""
 STATUSES: Final = ("gap", "reconnect", "stale")
 """What can touch a window, the worst first."""
 
@@ -53,12 +61,14 @@ def reference_windows(
     instrument: str,
     channel: str,
     lengths_ms: Iterable[int],
+    venue: str | None = None,
     hopping: Iterable[tuple[int, int]] = (),
     grace_ms: int = GRACE_MS,
 ) -> list[Window]:
     """Return every window that the feed closes, by end, then by length and hop.
 
     `lengths_ms`: of the windows that do not overlap. `hopping`: lengths and hops of those that do.
+    `venue`: where all the sessions lead.
     """
     history = history_of(items, instrument=instrument, channel=channel)
     windows: list[tuple[int, int, int, Window]] = []
@@ -70,7 +80,7 @@ def reference_windows(
             for start in starts:
                 if is_published(history.clock_ms, start + length_ms, grace_ms):
                     window = _Window(history, start, length_ms, hop_ms, grace_ms, late[start])
-                    record = window.record(weighing)
+                    record = window.record(weighing, venue)
                     windows.append((start + length_ms, length_ms, hop_ms, record))
     return [record for *_, record in sorted(windows, key=lambda window: window[:3])]
 
@@ -117,27 +127,29 @@ class _Window:
             if self.start <= trade.timestamp_ms < self.end
             and not is_published(arrival, self.end, grace_ms)
         ]
-        self.flow_trades = [trade for trade in self.trades if not trade.is_block]
+        self.flow_trades = [trade for trade in self.trades if trade.is_flow]
+        self.trades_ms = self._trades_ms()
 
-    def record(self, weighing: Weighing) -> Window:
+    def record(self, weighing: Weighing, venue: str | None) -> Window:
         """Return all fields in their order; let the weights learn from the window."""
         flow, quality = self._order_flow(), self._quality()
         return {
             "instrument": self.history.instrument,
             "channel": self.history.channel,
+            "venue": venue,
+            "version": VERSION,
             "length_ms": self.length,
             **({} if self.hop == self.length else {"hop_ms": self.hop}),
             "start_ms": self.start,
             "end_ms": self.end,
             "observations": len(self.observations),
-            "trades": len(self.flow_trades),
-            "block_trades": len(self.trades) - len(self.flow_trades),
-            "liquidations": sum(trade.is_liquidation for trade in self.flow_trades),
+            "snapshots": sum(each.is_snapshot for each in self.observations),
+            **self._trade_counts(),
             **self._prices(),
             **self._imbalances(),
             **self._depths(),
             **flow,
-            **self._weights(weighing, flow["ofi_normalised"], quality["status"]),
+            **self._weights(weighing, flow, quality["status"]),
             **self._trade_flow(),
             **self._context(),
             **quality,
@@ -202,38 +214,72 @@ class _Window:
                 increments = order_flow(each.before, each.after)
                 flows = [total + e for total, e in zip(flows, increments, strict=True)]
         ofi = [Fraction(total) for total in flows]
-        two_sided = [each.after for each in self.observations if each.after.mid is not None]
-        normalised: list[Fraction] | None = None
-        if two_sided:
-            both = sum(
-                (level.usd for state in two_sided for level in state.bids + state.asks), Decimal(0)
-            )
-            depth = Fraction(both) / (2 * len(two_sided)) / LEVELS
-            normalised = [flow / depth for flow in ofi]
+        both = Decimal(0)
+        for state, ms in self.valid:
+            both += ms * sum((level.usd for level in state.bids + state.asks), Decimal(0))
+        depth = Fraction(both) / self.valid_ms / 2 / LEVELS
+        normalised = [flow / depth for flow in ofi]
         return dict(zip(FLOW, (ofi[0], ofi, normalised, None), strict=True))
 
-    def _weights(self, weighing: Weighing, normalised: Value, status: Value) -> Window:
+    def _weights(self, weighing: Weighing, flow: Window, status: Value) -> Window:
         weighing.begin(self.start)
-        if not isinstance(normalised, list):
+        normalised, levels = flow["ofi_normalised"], flow["ofi_levels_usd"]
+        if not isinstance(normalised, list) or not isinstance(levels, list):
             return dict.fromkeys(WEIGHTS)
-        weights, windows = weighing.weights, weighing.windows
-        weighted = (weight * flow for weight, flow in zip(weights, normalised, strict=True))
-        integrated = sum(weighted, Fraction(0)) / sum(map(abs, weights))
+        weights = weighing.weights_over(self._populated(levels))
+        weighted = (weight * each for weight, each in zip(weights, normalised, strict=True))
+        fields = (weights, weighing.windows, weighing.explained)
         if status == "complete":
-            weighing.learn(self.start, normalised)
-        fields = (weights, windows)
+            weighing.learn(self.start, levels)
+        integrated = sum(weighted, Fraction(0))
         return {"ofi_integrated": integrated, **dict(zip(WEIGHTS, fields, strict=True))}
 
+    def _populated(self, flow: list[Fraction]) -> int:
+        """Return how many levels there were at the end, or had flow; all if there was none."""
+        counts = [level for level, each in enumerate(flow, start=1) if each]
+        if self.leaving is not None and self.leaving.mid is not None:
+            counts += [len(self.leaving.bids), len(self.leaving.asks)]
+        return max(counts, default=LEVELS)
+
+    def _trades_ms(self) -> int:
+        """Return how much of the window's time the trades channel was followed."""
+        turns = self.history.following
+        ends = [from_ms for from_ms, _ in turns[1:]] + [self.end]
+        return sum(
+            max(0, min(end_ms, self.end) - max(from_ms, self.start))
+            for (from_ms, is_followed), end_ms in zip(turns, ends, strict=True)
+            if is_followed
+        )
+
+    def _trade_counts(self) -> Window:
+        if not self.trades_ms:
+            return dict.fromkeys(COUNTS)
+        blocks = sum(trade.is_block for trade in self.trades)
+        return {
+            "trades": len(self.flow_trades),
+            "block_trades": blocks,
+            "combo_trades": len(self.trades) - len(self.flow_trades) - blocks,
+            "liquidations": sum(bool(trade.liquidated) for trade in self.flow_trades),
+        }
+
     def _trade_flow(self) -> Window:
+        if not self.trades_ms:
+            return dict.fromkeys(TRADES)
         buy = self._usd(trade for trade in self.flow_trades if trade.is_buy)
         sell = self._usd(trade for trade in self.flow_trades if not trade.is_buy)
+        liquidated = [
+            self._usd(trade for trade in self.flow_trades if side in trade.liquidated_sides())
+            for side in ("buy", "sell")
+        ]
         return {
             "buy_usd": buy,
             "sell_usd": sell,
             "trade_flow_usd": buy - sell,
             "trade_flow_ratio": (buy - sell) / (buy + sell) if self.flow_trades else None,
-            "liquidation_usd": self._usd(t for t in self.flow_trades if t.is_liquidation),
+            "liquidation_buy_usd": liquidated[0],
+            "liquidation_sell_usd": liquidated[1],
             "block_usd": self._usd(trade for trade in self.trades if trade.is_block),
+            "combo_usd": self._usd(t for t in self.trades if not t.is_flow and not t.is_block),
         }
 
     def _usd(self, trades: Iterable[Trade]) -> Fraction:
@@ -243,20 +289,25 @@ class _Window:
 
     def _context(self) -> Window:
         """Of several tickers with the greatest timestamp, the last to arrive counts."""
+        session = bisect_left(self.history.session_ends, self.end)
         latest: Ticker | None = None
-        for arrival, ticker in self.history.tickers:
+        for arrival, of_session, ticker in self.history.tickers:
             known = ticker.timestamp_ms < self.end and not is_published(
                 arrival, self.end, self.grace
             )
-            if known and (latest is None or ticker.timestamp_ms >= latest.timestamp_ms):
+            if (
+                known
+                and of_session == session
+                and (latest is None or ticker.timestamp_ms >= latest.timestamp_ms)
+            ):
                 latest = ticker
-        if latest is None:
+        if latest is None or latest.timestamp_ms + TICKER_LASTS_MS < self.end:
             return dict.fromkeys(CONTEXT)
         interest = latest.open_interest
         if interest is not None and self.history.linear:
             interest = None if latest.mark_price is None else interest * latest.mark_price
-        values = (latest.mark_price, latest.index_price, latest.funding_8h, interest)
-        return dict(zip(CONTEXT, values, strict=True))
+        figures = (latest.mark_price, latest.index_price, latest.funding_8h, interest)
+        return dict(zip(CONTEXT, (*figures, latest.timestamp_ms), strict=True))
 
     def _quality(self) -> Window:
         marks = self.history.marks
@@ -265,17 +316,25 @@ class _Window:
         )
         kinds = {mark.kind for mark in marks if mark.touches(self.start, self.end)}
         otherwise = "complete" if self.valid_ms == self.length else "partial"
-        missed = [
-            count for time_ms, count in self.history.trade_gaps if self.start <= time_ms < self.end
+        gaps = self.history.trade_gaps
+        missed = [gap.missing for gap in gaps if self.start <= gap.clock_ms < self.end]
+        since = [
+            gap.since_ms
+            for gap in gaps
+            if self.start <= gap.until_ms
+            and self.end > gap.since_ms
+            and not is_published(gap.clock_ms, self.end, self.grace)
         ]
         touched = (kind for kind in STATUSES if kind in kinds)
         return {
             "status": next(touched, otherwise),
             "coverage": Fraction(self.valid_ms, self.length),
+            "trades_coverage": Fraction(self.trades_ms, self.length),
             "gaps": happened["gap"],
             "reconnects": happened["reconnect"],
             "trade_gaps": len(missed),
             "missed_trades": sum(missed),
+            "trades_missed_since_ms": min(since, default=None),
             "late_trades": self.late_trades,
         }
 

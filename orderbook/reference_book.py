@@ -64,6 +64,10 @@ class Side:
                 usd = amount * price if self._linear else amount
                 self._levels.insert(index, Level(price, amount, usd))
 
+    def levels(self) -> list[Level]:
+        """Return all levels, best first."""
+        return list(self._levels)
+
     def best(self, count: int) -> tuple[Level, ...]:
         """Return the best populated levels."""
         return tuple(self._levels[:count])

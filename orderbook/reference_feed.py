@@ -27,7 +27,8 @@ ACTIONS: Final = frozenset({"new", "change", "delete"})
 
 Item = tuple[Any, ...]
 """One of ("message", received_ns, bytes) · ("connected", …) · ("disconnected", …) ·
-("gap", received_ns, channel, …) · ("tick", venue_ms, quiet_ms), in feed order."""
+("gap", received_ns, channel, …) · ("tick", venue_ms, quiet_ms) · ("trades_followed", bool), in feed
+order."""
 
 
 class Malformed(ValueError):
@@ -64,7 +65,20 @@ class Trade:
     amount: Decimal
     is_buy: bool
     is_block: bool
-    is_liquidation: bool
+    is_combo: bool
+    liquidated: str
+    """`M`, `T` or `MT`: the maker, the taker, both; else empty."""
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether it was matched in the instrument's own order book."""
+        return not self.is_block and not self.is_combo
+
+    def liquidated_sides(self) -> set[str]:
+        """Return what those did who were liquidated: `buy`, `sell`, both, or nothing."""
+        taker, maker = ("buy", "sell") if self.is_buy else ("sell", "buy")
+        who = {"M": {maker}, "T": {taker}, "MT": {maker, taker}}
+        return who.get(self.liquidated, set())
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +199,14 @@ def _trade(data: dict[str, Any]) -> Trade:
         price=_positive(data.get("price"), "price"),
         amount=_positive(data.get("amount"), "amount"),
         is_buy=direction == "buy",
-        is_block=data.get("block_trade_id") is not None,
-        is_liquidation=liquidation in {"M", "T", "MT"},
+        is_block=_has_any(data, "block_trade_id", "block_rfq_id"),
+        is_combo=_has_any(data, "combo_id", "combo_trade_id"),
+        liquidated=liquidation if liquidation in {"M", "T", "MT"} else "",
     )
+
+
+def _has_any(data: dict[str, Any], *names: str) -> bool:
+    return any(data.get(name) is not None for name in names)
 
 
 def _ticker(data: dict[str, Any]) -> Ticker:

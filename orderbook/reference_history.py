@@ -32,6 +32,19 @@ class Observation:
     change_id: int
     before: State | None
     after: State
+    is_snapshot: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TradeGap:
+    """A hole in the numbers of trades."""
+
+    clock_ms: int
+    """When it showed."""
+    missing: int
+    since_ms: int
+    until_ms: int
+    """The missing trades are from between these two, as far as is known."""
 
 
 @dataclass(slots=True)
@@ -72,10 +85,14 @@ class History:
     marks: list[Mark] = field(default_factory=list)
     trades: list[tuple[int, Trade]] = field(default_factory=list)
     """Each that is not a repetition, with the clock when it arrived."""
-    trade_gaps: list[tuple[int, int]] = field(default_factory=list)
-    """Each hole in the numbers of trades: the clock when it showed, and how many are missing."""
-    tickers: list[tuple[int | None, Ticker]] = field(default_factory=list)
-    """Each with the clock when it arrived; of those before the first snapshot only the last."""
+    trade_gaps: list[TradeGap] = field(default_factory=list)
+    following: list[tuple[int, bool]] = field(default_factory=list)
+    """From which clock the trades channel was followed, or was not."""
+    tickers: list[tuple[int | None, int, Ticker]] = field(default_factory=list)
+    """Each with the clock when it arrived and how many session ends had been before it; of those
+    before the first snapshot only the last."""
+    session_ends: list[int] = field(default_factory=list)
+    """The clock of each end or beginning of a session since the first snapshot."""
     jumps: list[tuple[int, int]] = field(default_factory=list)
     """Steps of the clock by more than MAX_JUMP_MS: from, to."""
     refused: list[str] = field(default_factory=list)
@@ -87,6 +104,7 @@ class History:
     """The latest venue time told in this session, and the receive time of the last message then."""
     _received_ns: int = 0
     _known_at_ns: int = 0
+    _follows_trades: bool = False
     _last_trade: int | None = None
     _last_trade_ms: int = 0
     """The latest time of a trade with a number."""
@@ -105,10 +123,12 @@ class History:
             self._message(item[2])
         elif kind == "connected":
             self._silences.connected()
-            self._break("reconnect")
+            self._end_session()
             self._known = None
         elif kind == "disconnected":
-            self._break("reconnect")
+            self._end_session()
+        elif kind == "trades_followed":
+            self._follow_trades(item[1])
         elif kind == "gap":
             if len(item) < 3 or item[2] == self.channel:
                 self._break("gap")
@@ -116,6 +136,20 @@ class History:
             self._tick(venue_ms=item[1], quiet_ms=item[2])
         else:
             raise ValueError(f"{kind!r} is not a kind of feed item")
+
+    def _end_session(self) -> None:
+        """From here on nothing is known until it is told in the next session."""
+        self._break("reconnect")
+        self._follow_trades(False)
+        if self.clock_ms is None or self.first_snapshot_ms is None:
+            self.tickers.clear()
+        else:
+            self.session_ends.append(self.clock_ms)
+
+    def _follow_trades(self, is_followed: bool) -> None:
+        self._follows_trades = is_followed
+        if self.clock_ms is not None and self.first_snapshot_ms is not None:
+            self.following.append((self.clock_ms, is_followed))
 
     def _message(self, message: bytes) -> None:
         try:
@@ -127,10 +161,11 @@ class History:
                 self._check_time(content.timestamp_ms, self._known or self._clock_as_known())
                 if self.first_snapshot_ms is None:
                     self.tickers.clear()
-                self.tickers.append((self.clock_ms, content))
+                self.tickers.append((self.clock_ms, len(self.session_ends), content))
             elif content is not None:
                 for trade in content:
                     self._check_time(trade.timestamp_ms, self._known or self._clock_as_known())
+                self._follow_trades(True)
                 for trade in sorted(content, key=lambda trade: trade.sequence or 0):
                     self._trade(trade)
         except Malformed as error:
@@ -156,6 +191,7 @@ class History:
         """A number that was passed is a repetition, unless the trade is later: a new numbering."""
         if trade.sequence is not None:
             last, self._last_trade = self._last_trade, trade.sequence
+            last_ms = self._last_trade_ms
             is_later = trade.timestamp_ms > self._last_trade_ms
             if last is not None and trade.sequence <= last and not is_later:
                 self._last_trade = last
@@ -163,7 +199,9 @@ class History:
             self._last_trade_ms = max(self._last_trade_ms, trade.timestamp_ms)
             missing = 0 if last is None else trade.sequence - last - 1
             if missing > 0 and self.clock_ms is not None and self.first_snapshot_ms is not None:
-                self.trade_gaps.append((self.clock_ms, missing))
+                since_ms = min(last_ms, self.clock_ms)
+                until_ms = max(trade.timestamp_ms, self.clock_ms)
+                self.trade_gaps.append(TradeGap(self.clock_ms, missing, since_ms, until_ms))
         if self.clock_ms is not None and self.first_snapshot_ms is not None:
             self.trades.append((self.clock_ms, trade))
 
@@ -176,6 +214,8 @@ class History:
                 self._break("gap")
                 return
         else:
+            if self._last_change_id is not None and not self._holds(message):
+                self._break("gap")  # changes are missing since the last message
             self._bids = Side(-1, self.linear)
             self._asks = Side(+1, self.linear)
         self._bids.apply(message.bids)
@@ -195,11 +235,25 @@ class History:
                     mark.until_ms = clock_ms
         self._last_change_id = message.change_id
         self.states.append((clock_ms, after))
-        self.observations.append(Observation(clock_ms, message.change_id, before, after))
+        seen = Observation(clock_ms, message.change_id, before, after, is_snapshot=not follows)
+        self.observations.append(seen)
+
+    def _holds(self, snapshot: BookMessage) -> bool:
+        """Return whether the book is what a snapshot says."""
+        told = [
+            {change.price: change.amount for change in side}
+            for side in (snapshot.bids, snapshot.asks)
+        ]
+        held = [
+            {level.price: level.amount for level in side.levels()}
+            for side in (self._bids, self._asks)
+        ]
+        return told == held
 
     def _begin(self, clock_ms: int) -> None:
         """Start counting, at the first snapshot: of what was before, only what still is counts."""
         self.first_snapshot_ms = clock_ms
+        self.following.append((clock_ms, self._follows_trades))
         self.marks = [
             Mark("stale", clock_ms, None, False) for mark in self.marks if mark.until_ms is None
         ]
@@ -207,7 +261,7 @@ class History:
         latest_ms = self._known[0] + MAX_AHEAD_MS
         passed_ms = max(0, (self._received_ns - self._known[1]) // 1_000_000)
         self.tickers = [
-            seen for seen in self.tickers if seen[1].timestamp_ms <= latest_ms + passed_ms
+            seen for seen in self.tickers if seen[2].timestamp_ms <= latest_ms + passed_ms
         ]
 
     def _tick(self, venue_ms: int, quiet_ms: int) -> None:

@@ -18,7 +18,7 @@ from orderbook.reference_book import LEVELS
 PERIOD_WINDOWS: Final = 360
 LEAST_WINDOWS: Final = 100
 VECTOR_DIGITS: Final = 6
-"""A normalised flow is rounded to so many decimals before it is learnt from."""
+"""A direction is rounded to so many decimals before it is learnt from."""
 WEIGHT_DIGITS: Final = 6
 POWER: Final = 2**16
 """A component stands out if the others, as shares of the first raised to this, are next to nothing:
@@ -39,31 +39,45 @@ class Weighing:
         self._length_ms = length_ms
         self._period = 0
         self._learnt: list[list[Fraction]] = []
-        self.weights = EQUAL
+        self._weights = EQUAL
         self.windows = 0
         """How many windows the weights were fitted on; 0 if they are equal."""
+        self.explained: Fraction | None = None
+        """Share of the variance that they explain."""
 
     def begin(self, start_ms: int) -> None:
-        """Fit anew if this is the first window of a period, and what was learnt allows it."""
+        """Fit anew if this is the first window of a period, and enough was learnt."""
         period = start_ms // (PERIOD_WINDOWS * self._length_ms)
         if period <= self._period:
             return
         self._period = period
         if len(self._learnt) >= LEAST_WINDOWS:
-            weights = fit(self._learnt)
-            if weights is not None:
-                self.weights, self.windows = weights, len(self._learnt)
-                self._learnt = []
+            found = fit(self._learnt)
+            if found is not None:
+                (self._weights, self.explained), self.windows = found, len(self._learnt)
+            self._learnt = []
 
-    def learn(self, start_ms: int, normalised: Sequence[Fraction]) -> None:
-        """Keep the normalised flow of a complete window; overlapping ones are not learnt from."""
-        if start_ms % self._length_ms == 0:
-            self._learnt.append(list(normalised))
+    def weights_over(self, populated: int) -> list[Fraction]:
+        """Return the weights of the best levels, whose sum is 1; equal if a fit has none there."""
+        weights = self._weights[:populated]
+        if not any(weights):
+            weights = [Fraction(1)] * populated
+        shares = [weight / sum(weights) for weight in weights]
+        return shares + [Fraction(0)] * (LEVELS - populated)
+
+    def learn(self, start_ms: int, flow: Sequence[Fraction]) -> None:
+        """Keep the direction of a complete window's flow; overlapping ones are not learnt from."""
+        if start_ms % self._length_ms == 0 and any(flow):
+            size = sum(map(abs, flow))
+            self._learnt.append([each / size for each in flow])
 
 
-def fit(flows: Sequence[Sequence[Fraction]]) -> list[Fraction] | None:
-    """Return the first principal component over its sum of absolutes, its own sum positive."""
-    vectors = [[_rounded(each, VECTOR_DIGITS) for each in flow] for flow in flows]
+def fit(directions: Sequence[Sequence[Fraction]]) -> tuple[list[Fraction], Fraction] | None:
+    """Return the first principal component over its sum, and the share that it explains.
+
+    None if none stands out, a level has a negative part of it, or one has more than half.
+    """
+    vectors = [[_rounded(each, VECTOR_DIGITS) for each in flow] for flow in directions]
     count = len(vectors)
     means = [sum(column, Fraction(0)) / count for column in zip(*vectors, strict=True)]
     covariance = [[Fraction(0)] * LEVELS for _ in range(LEVELS)]
@@ -74,19 +88,34 @@ def fit(flows: Sequence[Sequence[Fraction]]) -> list[Fraction] | None:
                 covariance[one][other] += centred[one] * centred[other] / count
     with localcontext(prec=DECIMAL_DIGITS) as context:
         context.traps[Inexact] = False
-        component = _first_component(
-            [[Decimal(c.numerator) / Decimal(c.denominator) for c in row] for row in covariance]
-        )
-        if component is None:
+        found = _first_component(_correlations(covariance))
+        if found is None:
             return None
+        component, share = found
         total = sum(component, Decimal(0))
         if abs(total) <= SMALL:
-            total = next(each for each in component if abs(each) > SMALL)
-        norm = sum(map(abs, component)) * (1 if total > 0 else -1)
-        return [_rounded(Fraction(each / norm), WEIGHT_DIGITS) for each in component]
+            return None
+        weights = [_rounded(Fraction(each / total), WEIGHT_DIGITS) for each in component]
+    if any(weight < 0 or weight > Fraction(1, 2) for weight in weights):
+        return None
+    return weights, _rounded(Fraction(share), WEIGHT_DIGITS)
 
 
-def _first_component(matrix: Matrix) -> list[Decimal] | None:
+def _correlations(covariance: list[list[Fraction]]) -> Matrix:
+    """Return the correlations; 0 of a level that never varied."""
+    matrix = [[Decimal(c.numerator) / Decimal(c.denominator) for c in row] for row in covariance]
+    roots = [matrix[level][level].sqrt() for level in range(LEVELS)]
+    return [
+        [
+            each / (one * other) if one * other else Decimal(0)
+            for each, other in zip(row, roots, strict=True)
+        ]
+        for row, one in zip(matrix, roots, strict=True)
+    ]
+
+
+def _first_component(matrix: Matrix) -> tuple[list[Decimal], Decimal] | None:
+    """Return the eigenvector of the largest eigenvalue, and that as a share of all."""
     values, vectors = _eigen(matrix)
     largest = max(values)
     if largest <= 0:
@@ -95,7 +124,7 @@ def _first_component(matrix: Matrix) -> list[Decimal] | None:
     square: Decimal = sum(shares, Decimal(0)) ** 2
     if square - sum((share * share for share in shares), Decimal(0)) >= NOTHING * square:
         return None
-    return vectors[values.index(largest)]
+    return vectors[values.index(largest)], largest / sum(values, Decimal(0))
 
 
 def _eigen(matrix: Matrix) -> tuple[list[Decimal], list[list[Decimal]]]:

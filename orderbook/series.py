@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from orderbook import pane as p
 from orderbook.events import Trade
-from orderbook.flow import FLOW_LEVELS
 from orderbook.pane import Pane
 from orderbook.span import Span
 from orderbook.weights import Fit, Weights
@@ -133,10 +132,8 @@ class Series:
         return Closed(self.span, window, weights)
 
     def _learn(self, window: Pane) -> None:
-        depth, measured = window.events[p.EVENT_DEPTH_USD], window.counts[p.COUNT_MEASURED]
-        is_complete = not window.flags and window.times[p.TIME_VALID] == self.span.length_ms
-        if is_complete and measured and depth:
-            self._fit.learn(window.flow, 2 * measured * FLOW_LEVELS, depth)
+        if not window.flags and window.times[p.TIME_VALID] == self.span.length_ms:
+            self._fit.learn(window.flow)
 
     # Recovery
 

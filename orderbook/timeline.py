@@ -62,6 +62,10 @@ class Timeline:
         """The windows of each span; none before the start."""
         self._ticker: Ticker | None = None
         """The latest ticker of the closed panes."""
+        self._holes: list[tuple[int, int]] = []
+        """Since and until when trades may be missing, where that may be ahead of the clock."""
+        self._context_ms = 0
+        """Start of the pane in which tickers were last forgotten: no later one counts before."""
 
     def start(self, time_ms: int) -> None:
         """Begin: the first windows are those that contain this time."""
@@ -105,9 +109,25 @@ class Timeline:
         if not is_closed:
             self._pane(start).add_trade(trade, linear=self.linear)
 
+    def miss_trades(self, since_ms: int, until_ms: int) -> None:
+        """Note in all that is not closed that trades between two times may be missing."""
+        self._holes.append((since_ms, until_ms))
+        for pane in self._panes.values():
+            if pane.end_ms > since_ms and pane.start_ms <= until_ms:
+                pane.miss_trades(since_ms)
+
     def see_ticker(self, ticker: Ticker) -> None:
-        """Let a ticker count from its time on, but not in what is closed."""
-        self._pane(max(self._start_of(ticker.timestamp_ms), self._oldest)).see_ticker(ticker)
+        """Let a ticker count from its time on, but not in what is closed, or was before it."""
+        start = max(self._start_of(ticker.timestamp_ms), self._oldest, self._context_ms)
+        self._pane(start).see_ticker(ticker)
+
+    def forget_ticker(self) -> None:
+        """Let no ticker that came before now count in windows that end later."""
+        self._context_ms = self.current.start_ms
+        for pane in self._panes.values():
+            if pane.start_ms > self._context_ms:
+                pane.ticker = None
+        self.current.forget_ticker()
 
     # Panes
 
@@ -117,7 +137,14 @@ class Timeline:
     def _pane(self, start_ms: int) -> Pane:
         pane = self._panes.get(start_ms)
         if pane is None:
-            pane = self._panes[start_ms] = Pane(start_ms, start_ms + self.pane_ms)
+            pane = self._panes[start_ms] = self._new_pane(start_ms, start_ms + self.pane_ms)
+        return pane
+
+    def _new_pane(self, start_ms: int, end_ms: int) -> Pane:
+        pane = Pane(start_ms, end_ms)
+        for since_ms, until_ms in self._holes:
+            if start_ms <= until_ms:
+                pane.miss_trades(since_ms)
         return pane
 
     def _enter(self, clock_ms: int) -> None:
@@ -148,9 +175,13 @@ class Timeline:
 
     def _merge(self, pane: Pane) -> list[Closed]:
         self._oldest = pane.end_ms
+        if self._holes:
+            self._holes = [hole for hole in self._holes if hole[1] >= pane.end_ms]
         known = self._ticker
-        if known is not None and (
-            pane.ticker is None or pane.ticker.timestamp_ms < known.timestamp_ms
+        if (
+            known is not None
+            and not pane.is_context_new
+            and (pane.ticker is None or pane.ticker.timestamp_ms < known.timestamp_ms)
         ):
             pane.ticker = known
         self._ticker = pane.ticker
@@ -174,7 +205,7 @@ class Timeline:
         twice_mid = None if state is None else state.bid + state.ask
         windows: list[Closed] = []
         for start, end in pairwise(cuts):
-            pane = self._panes.pop(start, None) or Pane(start, end)
+            pane = self._panes.pop(start, None) or self._new_pane(start, end)
             pane.enter(twice_mid)
             self.meter.flush(pane, end)
             pane.flags |= carried.flags
@@ -192,11 +223,13 @@ class Timeline:
             [pane.to_record() for pane in self._panes.values()],
             [series.to_record() for series in self._series],
             self._ticker,
+            [self._context_ms, self._holes],
         ]
 
     def restore(self, record: list[Any]) -> None:
         """Take the state of a record; raise ValueError if it is none of these windows."""
-        self._oldest, panes, windows, ticker = record
+        self._oldest, panes, windows, ticker, (self._context_ms, holes) = record
+        self._holes = [(since_ms, until_ms) for since_ms, until_ms in holes]
         self._panes = {pane.start_ms: pane for pane in map(Pane.from_record, panes)}
         self._series = [Series.from_record(series, linear=self.linear) for series in windows]
         self._ticker = None if ticker is None else Ticker(*ticker)

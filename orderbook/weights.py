@@ -1,15 +1,17 @@
 """The weights of the ten levels in `ofi_integrated` are fitted on windows that ended before.
 
 Cont, Cucuringu & Zhang, "Cross-impact of order flow imbalance in equity markets" (2023): the first
-principal component of the normalised order flow of the levels, divided by its sum of absolutes. The
-fit is arithmetic of integers alone, so every machine comes to the same weights, to the last digit
+principal component of the order flow of the levels, divided by its sum. Sizes have heavy tails, and
+a few windows would own a component of covariances; so each window counts by its direction alone,
+its flow over the sum of absolutes, and each level by its correlations. The fit is arithmetic of
+integers alone, so every machine comes to the same weights, to the last digit
 (docs/decisions/0005-weights.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor
+from math import isqrt
 from operator import add, mul
 from typing import Any, Final, NamedTuple
 
@@ -21,16 +23,15 @@ FIT_PERIOD_WINDOWS: Final = 360
 FIT_LEAST_WINDOWS: Final = 100
 """With fewer, ten weights would say more about chance than about the market."""
 VECTOR_UNIT: Final = 10**6
-"""Units in 1 of a normalised flow that is learnt from."""
+"""Units in 1 of a direction's sum of absolutes."""
 WEIGHT_UNIT: Final = 10**6
-"""Units in 1 of the weights' sum of absolutes."""
+"""Units in 1 of the weights' sum, and of the share that they explain."""
+MOST_WEIGHT: Final = WEIGHT_UNIT // 2
+"""A component that gives one level more than half is no common component of the levels."""
 
 MAX_PENDING: Final = 32
 """Vectors that are kept before they are folded, all at once: a third of the time of one by one."""
 
-_SURE: Final = 2.0**30
-_UNSURE: Final = 1e-5
-"""Up to 2³⁰ units, ten times what the double of a normalised flow may be off."""
 _SQUARINGS: Final = 16
 """What the other components are of the first is raised to the power 2¹⁶, so it vanishes."""
 _PRECISION_BITS: Final = 96
@@ -48,12 +49,19 @@ class Weights(NamedTuple):
     """One weight for each level, and where they come from."""
 
     levels: tuple[int, ...]
-    """In units of 1e-6; their absolutes add up to 1, but for the rounding of each."""
+    """In units of 1e-6, none negative; they add up to 1, but for the rounding of each."""
     windows: int
     """How many windows they were fitted on; 0 if they are equal because nothing is fitted yet."""
+    explained: int
+    """Share of the variance that they explain, each level's being 1, in units of 1e-6; 0 if equal."""
+
+    def over(self, count: int) -> tuple[int, ...]:
+        """Return the weights of the best levels alone: equal if a fit gives these none."""
+        best = self.levels[:count]
+        return (best if any(best) else (1,) * count) + (0,) * (FLOW_LEVELS - count)
 
 
-EQUAL: Final = Weights((WEIGHT_UNIT // FLOW_LEVELS,) * FLOW_LEVELS, 0)
+EQUAL: Final = Weights((WEIGHT_UNIT // FLOW_LEVELS,) * FLOW_LEVELS, 0, 0)
 
 
 class Fit:
@@ -75,26 +83,28 @@ class Fit:
     def at(self, start_ms: int) -> Weights:
         """Return the weights of a window that begins then; windows come by their start.
 
-        In the first one of a period they are fitted anew on all windows since the last fit, which
-        have ended by then. If these are too few or have no first component, the old ones stay.
+        In the first one of a period they are fitted anew, if there are enough windows since that
+        was last tried; all of them have ended by then. If no weights follow, the old ones stay.
         """
         block = start_ms // self._period_ms
         if block > self._block:
             self._block = block
             if self._count >= FIT_LEAST_WINDOWS:
                 self._fold()
-                levels = fitted(self._count, self._sums, self._products)
-                if levels is not None:
-                    self._weights = Weights(levels, self._count)
-                    self._count = 0
-                    self._sums = [0] * FLOW_LEVELS
-                    self._products = [0] * PRODUCTS
+                weights = fitted(self._count, self._sums, self._products)
+                if weights is not None:
+                    self._weights = weights
+                self._count = 0
+                self._sums = [0] * FLOW_LEVELS
+                self._products = [0] * PRODUCTS
         return self._weights
 
-    def learn(self, flow: Sequence[int], scale: int, depth: int) -> None:
-        """Add a window to those of the next fit, by its normalised flow `flow · scale / depth`."""
+    def learn(self, flow: Sequence[int]) -> None:
+        """Add a window to those of the next fit; one without flow has no direction."""
+        if not any(flow):
+            return
         self._count += 1
-        self._pending.append(normalised(flow, scale, depth))
+        self._pending.append(direction(flow))
         if len(self._pending) == MAX_PENDING:
             self._fold()
 
@@ -112,7 +122,7 @@ class Fit:
         """Return all of it as plain lists and numbers."""
         self._fold()
         learnt = [] if not self._count else to_record((*self._sums, *self._products))
-        weights = [] if self._weights is EQUAL else [*self._weights.levels, self._weights.windows]
+        weights = [] if self._weights is EQUAL else [*self._weights.levels, *self._weights[1:]]
         return [self._block, self._count, learnt, weights]
 
     def restore(self, record: list[Any]) -> None:
@@ -120,43 +130,47 @@ class Fit:
         self._block, self._count, learnt, weights = record
         self._weights = EQUAL
         if weights:
-            *levels, windows = from_record(weights, FLOW_LEVELS + 1)
-            self._weights = Weights(tuple(levels), windows)
+            *levels, windows, explained = from_record(weights, FLOW_LEVELS + 2)
+            self._weights = Weights(tuple(levels), windows, explained)
         if self._count:
             sums = from_record(learnt, FLOW_LEVELS + PRODUCTS)
             self._sums, self._products = sums[:FLOW_LEVELS], sums[FLOW_LEVELS:]
 
 
-def normalised(flow: Sequence[int], scale: int, depth: int) -> list[int]:
-    """Return `flow · scale / depth` in units of 1e-6, rounded half up.
+def direction(flow: Sequence[int]) -> list[int]:
+    """Return a flow over its sum of absolutes, in units of 1e-6, rounded half up."""
+    norm = sum(map(abs, flow))
+    return [(2 * each * VECTOR_UNIT + norm) // (2 * norm) for each in flow]
 
-    As in `units.ratio`, the double decides unless it is large or near to a half.
+
+def fitted(count: int, sums: Sequence[int], products: Sequence[int]) -> Weights | None:
+    """Return the weights that follow from `count` directions.
+
+    None if no component stands out, or if it is not common to the levels: it weighs one of them
+    against others, or by more than a half. `products` are the sums of the products of two elements:
+    (1,1), (1,2) … (1,10), (2,2) … (10,10).
     """
-    factor = scale * VECTOR_UNIT / depth
-    vector = []
-    for each in flow:
-        shifted = each * factor + 0.5
-        nearest = floor(shifted)
-        is_sure = -_SURE <= shifted <= _SURE and _UNSURE < shifted - nearest < 1.0 - _UNSURE
-        if not is_sure:
-            nearest = (2 * each * scale * VECTOR_UNIT + depth) // (2 * depth)
-        vector.append(nearest)
-    return vector
-
-
-def fitted(count: int, sums: Sequence[int], products: Sequence[int]) -> tuple[int, ...] | None:
-    """Return the weights that follow from `count` vectors, or None if no component stands out.
-
-    `products` are the sums of the products of two elements: (1,1), (1,2) … (1,10), (2,2) … (10,10).
-    """
-    component = first_component(_covariance(count, sums, products))
+    matrix = _correlation(_covariance(count, sums, products))
+    component = first_component(matrix)
     if component is None:
         return None
-    total = sum(component)
-    if total < 0 or (total == 0 and next(filter(None, component)) < 0):
-        component = [-each for each in component]
-    norm = sum(map(abs, component))
-    return tuple((2 * each * WEIGHT_UNIT + norm) // (2 * norm) for each in component)
+    norm = sum(component)
+    if norm == 0:
+        return None
+    if norm < 0:
+        component, norm = [-each for each in component], -norm
+    levels = tuple((2 * each * WEIGHT_UNIT + norm) // (2 * norm) for each in component)
+    if min(levels) < 0 or max(levels) > MOST_WEIGHT:
+        return None
+    return Weights(levels, count, _explained(matrix, component))
+
+
+def _explained(matrix: Matrix, component: Sequence[int]) -> int:
+    """Return the eigenvalue of a component as a share of all, in units of 1e-6, rounded half up."""
+    image = [sum(map(mul, row, component)) for row in matrix]
+    value: int = sum(map(mul, image, component))
+    total: int = sum(map(mul, component, component)) * sum(row[n] for n, row in enumerate(matrix))
+    return (2 * value * WEIGHT_UNIT + total) // (2 * total)
 
 
 def first_component(matrix: Matrix) -> list[int] | None:
@@ -203,6 +217,22 @@ def _covariance(count: int, sums: Sequence[int], products: Sequence[int]) -> Mat
         for other in range(one, FLOW_LEVELS):
             entry = count * next(following) - sums[one] * sums[other]
             matrix[one][other] = matrix[other][one] = entry
+    return matrix
+
+
+def _correlation(covariance: Matrix) -> Matrix:
+    """Return the correlations in units of 2⁻⁹⁶; 0 for a level that never varied."""
+    size = range(len(covariance))
+    matrix = [[0] * len(covariance) for _ in size]
+    for one in size:
+        if covariance[one][one]:
+            matrix[one][one] = 1 << _PRECISION_BITS
+        for other in range(one):
+            square = covariance[one][one] * covariance[other][other]
+            if square:
+                root = isqrt(square << 2 * _PRECISION_BITS)
+                entry = (covariance[one][other] << 2 * _PRECISION_BITS) // root
+                matrix[one][other] = matrix[other][one] = entry
     return matrix
 
 

@@ -31,19 +31,36 @@ FLOW_FIELDS: Final = (
     "ofi_integrated",
     "ofi_weights",
     "ofi_weights_windows",
+    "ofi_weights_explained",
 )
+TRADE_FIELDS: Final = (
+    "buy_usd",
+    "sell_usd",
+    "trade_flow_usd",
+    "trade_flow_ratio",
+    "liquidation_buy_usd",
+    "liquidation_sell_usd",
+    "block_usd",
+    "combo_usd",
+)
+VERSION: Final = 2
+"""Of the definitions (docs/measures.md, Versions); records without one are of version 1."""
+MAX_TICKER_AGE_MS: Final = 60_000
+"""A ticker comes every second or so; what is older than this is not of now any more."""
 
 
 def window_record(
-    window: Closed, *, instrument: str, channel: str, linear: bool
+    window: Closed, *, instrument: str, channel: str, venue: str, linear: bool
 ) -> dict[str, Value]:
     """Return the record of a window."""
     span, pane, weights = window
     usd_unit = UNIT * UNIT if linear else UNIT
-    counts, valid = pane.counts, pane.times[p.TIME_VALID]
+    counts, valid, trades_ms = pane.counts, pane.times[p.TIME_VALID], pane.times[p.TIME_TRADES]
     record: dict[str, Value] = {
         "instrument": instrument,
         "channel": channel,
+        "venue": venue or None,
+        "version": VERSION,
         "length_ms": span.length_ms,
     }
     if span.is_hopping:
@@ -52,9 +69,11 @@ def window_record(
         "start_ms": pane.start_ms,
         "end_ms": pane.end_ms,
         "observations": counts[p.COUNT_OBSERVATIONS],
-        "trades": counts[p.COUNT_TRADES],
-        "block_trades": counts[p.COUNT_BLOCK_TRADES],
-        "liquidations": counts[p.COUNT_LIQUIDATIONS],
+        "snapshots": counts[p.COUNT_SNAPSHOTS],
+        "trades": counts[p.COUNT_TRADES] if trades_ms else None,
+        "block_trades": counts[p.COUNT_BLOCK_TRADES] if trades_ms else None,
+        "combo_trades": counts[p.COUNT_COMBO_TRADES] if trades_ms else None,
+        "liquidations": counts[p.COUNT_LIQUIDATIONS] if trades_ms else None,
         "mid_open": _mid(pane.open_mid),
         "mid_high": _mid(pane.high),
         "mid_low": _mid(pane.low),
@@ -64,16 +83,18 @@ def window_record(
     }
     _add_imbalances(record, pane, valid)
     _add_depths(record, pane, valid, usd_unit)
-    _add_flow(record, pane, usd_unit, weights, has_book=valid > 0)
-    _add_trades(record, pane, usd_unit)
+    _add_flow(record, pane, usd_unit, weights)
+    _add_trades(record, pane, usd_unit, is_known=trades_ms > 0)
     _add_context(record, pane, linear)
     record |= {
         "status": _status(pane, valid == span.length_ms),
         "coverage": quotient(valid, span.length_ms),
+        "trades_coverage": quotient(trades_ms, span.length_ms),
         "gaps": counts[p.COUNT_GAPS],
         "reconnects": counts[p.COUNT_RECONNECTS],
         "trade_gaps": counts[p.COUNT_TRADE_GAPS],
         "missed_trades": counts[p.COUNT_MISSED_TRADES],
+        "trades_missed_since_ms": pane.missed_since_ms,
         "late_trades": counts[p.COUNT_LATE_TRADES],
     }
     return record
@@ -95,6 +116,11 @@ def open_interest_usd(
         return None
     usd = _EXACT.multiply(Decimal(repr(open_interest)), Decimal(repr(mark_price)))
     return float(usd) if usd else 0.0  # not -0.0
+
+
+def is_outdated(stated_ms: int, now_ms: int) -> bool:
+    """Whether what a ticker stated is too old to say anything about a time."""
+    return now_ms - stated_ms > MAX_TICKER_AGE_MS
 
 
 def _mid(twice_mid: int | None) -> float | None:
@@ -138,41 +164,56 @@ def _add_depths(record: dict[str, Value], pane: Pane, valid: int, usd_unit: int)
         record[name] = _mean(times[p.TIME_USD + place], divisor)
 
 
-def _add_flow(
-    record: dict[str, Value], pane: Pane, usd_unit: int, weights: Weights, *, has_book: bool
-) -> None:
-    flow, depth = pane.flow, pane.events[p.EVENT_DEPTH_USD]
-    measured = pane.counts[p.COUNT_MEASURED]
+def _add_flow(record: dict[str, Value], pane: Pane, usd_unit: int, weights: Weights) -> None:
+    flow, valid = pane.flow, pane.times[p.TIME_VALID]
+    depth = pane.times[p.TIME_FLOW_USD] + pane.times[p.TIME_FLOW_USD + 1]
     for name in FLOW_FIELDS:
         record[name] = None
-    if not has_book:
+    if not valid:
         return
     record["ofi_usd"] = quotient(flow[0], usd_unit)
     record["ofi_levels_usd"] = [quotient(each, usd_unit) for each in flow]
-    if measured and depth:
-        # Q = depth/(2·N·M): one common divisor for all levels keeps their proportions.
-        scale = 2 * measured * FLOW_LEVELS
-        record["ofi_normalised"] = [quotient(times(each, scale), depth) for each in flow]
-        norm = sum(map(abs, weights.levels))
-        record["ofi_integrated"] = quotient(
-            sum(map(mul, weights.levels, flow)) * scale, depth * norm
-        )
-        record["ofi_weights"] = [quotient(weight, WEIGHT_UNIT) for weight in weights.levels]
-        record["ofi_weights_windows"] = weights.windows
+    # Q = depth/(2·valid·M): one common divisor for all levels keeps their proportions.
+    scale = 2 * valid * FLOW_LEVELS
+    levels = weights.over(_populated(pane))
+    norm = sum(levels)
+    record["ofi_normalised"] = [quotient(times(each, scale), depth) for each in flow]
+    record["ofi_integrated"] = quotient(sum(map(mul, levels, flow)) * scale, depth * norm)
+    record["ofi_weights"] = [quotient(weight, norm) for weight in levels]
+    record["ofi_weights_windows"] = weights.windows
+    if weights.windows:
+        record["ofi_weights_explained"] = quotient(weights.explained, WEIGHT_UNIT)
 
 
-def _add_trades(record: dict[str, Value], pane: Pane, usd_unit: int) -> None:
+def _populated(pane: Pane) -> int:
+    """Return how many levels were there: at the end, or where there was flow; all if none was."""
+    deepest = pane.close.levels if pane.close else 0
+    for level, flow in enumerate(pane.flow):
+        if flow and level >= deepest:
+            deepest = level + 1
+    return deepest or FLOW_LEVELS
+
+
+def _add_trades(record: dict[str, Value], pane: Pane, usd_unit: int, *, is_known: bool) -> None:
+    if not is_known:
+        for name in TRADE_FIELDS:
+            record[name] = None
+        return
     buy, sell = pane.traded[p.BUY_USD], pane.traded[p.SELL_USD]
     record["buy_usd"] = quotient(buy, usd_unit)
     record["sell_usd"] = quotient(sell, usd_unit)
     record["trade_flow_usd"] = quotient(buy - sell, usd_unit)
     record["trade_flow_ratio"] = quotient(buy - sell, buy + sell) if buy + sell else None
-    record["liquidation_usd"] = quotient(pane.traded[p.LIQUIDATION_USD], usd_unit)
+    record["liquidation_buy_usd"] = quotient(pane.traded[p.LIQUIDATION_BUY_USD], usd_unit)
+    record["liquidation_sell_usd"] = quotient(pane.traded[p.LIQUIDATION_SELL_USD], usd_unit)
     record["block_usd"] = quotient(pane.traded[p.BLOCK_USD], usd_unit)
+    record["combo_usd"] = quotient(pane.traded[p.COMBO_USD], usd_unit)
 
 
 def _add_context(record: dict[str, Value], pane: Pane, linear: bool) -> None:
     ticker = pane.ticker
+    if ticker is not None and is_outdated(ticker.timestamp_ms, pane.end_ms):
+        ticker = None
     record["mark_price"] = ticker.mark_price if ticker else None
     record["index_price"] = ticker.index_price if ticker else None
     record["funding_8h"] = ticker.funding_8h if ticker else None
@@ -181,6 +222,7 @@ def _add_context(record: dict[str, Value], pane: Pane, linear: bool) -> None:
         if ticker
         else None
     )
+    record["ticker_ms"] = ticker.timestamp_ms if ticker else None
 
 
 def _status(pane: Pane, whole: bool) -> str:

@@ -15,7 +15,16 @@ from app.processor import Rules
 from app.verify.oracle import WindowKey, window_key
 from app.verify.records import Record
 from app.verify.report import Report
-from models.frame import Connected, Disconnected, Frame, GapFound, Notification, Tick, decode_frame
+from models.frame import (
+    Connected,
+    Disconnected,
+    Frame,
+    GapFound,
+    Notification,
+    Tick,
+    TradesFollowed,
+    decode_frame,
+)
 from models.window import encode_window
 from orderbook.reference import published, reference_windows
 
@@ -45,11 +54,12 @@ def compare_reference(
     for name in names:
         if time.monotonic() > deadline:
             return
-        for channel, items in _by_channel(name, frames[name]):
+        for channel, venue, items in _by_channel(name, frames[name]):
             for window in reference_windows(
                 items[:MAX_ITEMS],
                 instrument=name,
                 channel=channel,
+                venue=venue,
                 lengths_ms=rules.lengths_ms,
                 hopping=rules.hopping,
                 grace_ms=rules.grace_ms,
@@ -87,11 +97,13 @@ def _frames(feed: Iterable[Record]) -> dict[str, list[Frame]]:
     return frames
 
 
-def _by_channel(name: str, frames: Sequence[Frame]) -> Iterable[tuple[str, list[Item]]]:
-    """Yield the book channel and the items; an instrument that changed its channel is left out."""
+def _by_channel(name: str, frames: Sequence[Frame]) -> Iterable[tuple[str, str | None, list[Item]]]:
+    """Yield book channel, venue and items; an instrument that changed one of these is left out."""
     channels = {frame.channel for frame in frames if frame.sequence}
-    if len(channels) == 1:
-        yield channels.pop(), list(items_of(frames))
+    marks = [item for frame in frames for item in frame.items if isinstance(item, Connected)]
+    venues = {mark.venue or ("simulated" if mark.simulated else None) for mark in marks}
+    if len(channels) == 1 and len(venues) <= 1:
+        yield channels.pop(), next(iter(venues), None), list(items_of(frames))
 
 
 def items_of(frames: Iterable[Frame]) -> Iterable[Item]:
@@ -123,6 +135,8 @@ def items_of(frames: Iterable[Frame]) -> Iterable[Item]:
                     yield ("disconnected",)
                 case GapFound():
                     yield ("gap",)
+                case TradesFollowed(_, is_followed):
+                    yield "trades_followed", is_followed
                 case Tick(_, venue_ms, quiet_ms):
                     yield "tick", venue_ms, quiet_ms
                 case Connected():

@@ -36,6 +36,8 @@ class Books:
         book = self.serving.book(name, depth)
         if book is not None:
             meta = meta_of(self.serving, book.state)
+            if book.state.status == "retired":
+                book = None  # nothing rests there any more
         else:
             # Owned, but not here yet: what the global table says of it must not pass for a book.
             status = self.serving.status_of(state)

@@ -154,12 +154,18 @@ def test_trades_keep_what_flow_needs():
         TRADE,
         TRADE | {"direction": "sell", "liquidation": "MT", "trade_seq": None},
         TRADE | {"block_trade_id": "BLOCK-1"},
+        TRADE | {"block_rfq_id": 939},
+        TRADE | {"combo_id": "BTC-FS-27MAR26_PERP", "combo_trade_id": 1154.0},
+        TRADE | {"combo_trade_id": "1154"},
+        TRADE | {"combo_id": None, "block_trade_id": None, "liquidation": "none"},
     ]
     price, size = 7_691_750_000_000, 845_000_000_000
     assert decode(wire(TRADES, blocks), NAME)[1] == [
-        Trade(TRADE["timestamp"], 140_284_854, price, size, True, False, False),
-        Trade(TRADE["timestamp"], None, price, size, False, True, False),
-        Trade(TRADE["timestamp"], 140_284_854, price, size, True, False, True),
+        Trade(TRADE["timestamp"], 140_284_854, price, size, True),
+        Trade(TRADE["timestamp"], None, price, size, False, "MT"),
+        *[Trade(TRADE["timestamp"], 140_284_854, price, size, True, "", True)] * 2,
+        *[Trade(TRADE["timestamp"], 140_284_854, price, size, True, "", False, True)] * 2,
+        Trade(TRADE["timestamp"], 140_284_854, price, size, True),
     ]
 
 

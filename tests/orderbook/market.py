@@ -34,14 +34,15 @@ class Market:
         assert problem is None
         self.windows += windows
 
-    def trade(self, at_ms, number=None, *, usd=10, buy=True, liquidation=False, block=False):
-        self.trades((at_ms, number, usd, buy, liquidation, block))
+    def trade(self, at_ms, number=None, *, usd=10, buy=True, **kind):
+        """`kind`: `liquidated`, `is_block`, `is_combo`."""
+        self.trades((at_ms, number, usd, buy, kind))
 
     def trades(self, *trades):
         self.instrument.trades(
             [
-                Trade(START + at_ms, number, 100 * UNIT, usd * UNIT, buy, liquidation, block)
-                for at_ms, number, usd, buy, liquidation, block in trades
+                Trade(START + at_ms, number, 100 * UNIT, usd * UNIT, buy, **kind)
+                for at_ms, number, usd, buy, kind in trades
             ]
         )
 

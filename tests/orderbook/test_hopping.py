@@ -8,7 +8,7 @@ from orderbook.span import MAX_OVERLAP, Span, ordered, tumbling
 from tests.orderbook.market import SECOND, START, Market
 
 profile = settings(max_examples=40, derandomize=True, database=None, deadline=None)
-OWN = ("hop_ms", "ofi_integrated", "ofi_weights", "ofi_weights_windows")
+OWN = ("hop_ms", "ofi_integrated", "ofi_weights", "ofi_weights_windows", "ofi_weights_explained")
 HOUR = 3_600_000
 steps = st.lists(
     st.tuples(
@@ -90,7 +90,7 @@ def test_the_record_names_the_hop_only_where_windows_overlap():
         (0, 500),
         (0, None),
     ]
-    assert list(venue.windows[1])[2:4] == ["length_ms", "hop_ms"]
+    assert list(venue.windows[1])[4:6] == ["length_ms", "hop_ms"]
     assert "hop_ms" not in venue.windows[2]
 
 
@@ -105,6 +105,7 @@ def test_the_first_windows_are_all_that_contain_the_first_snapshot():
 
 def test_a_trade_that_one_window_misses_is_late_there_and_counted_in_the_others():
     venue = Market((SECOND, 500), grace_ms=100)
+    venue.instrument.follow_trades(True)
     venue.book(0, [(99, 5)], [(101, 5)])
     venue.tick(1_100)  # [0, 1000) is published, [500, 1500) is not
     venue.trade(900)

@@ -364,7 +364,7 @@ def test_a_stamp_from_the_future_is_refused_and_changes_nothing():
         feed.instrument.change(Change(late, 2, 1, [], []))
     with pytest.raises(Refused):
         feed.instrument.see_ticker(Ticker(late, 1.0, None, None, None))
-    good = Trade(START, 1, UNIT, UNIT, True, False, False)
+    good = Trade(START, 1, UNIT, UNIT, True)
     with pytest.raises(Refused):
         feed.instrument.trades([good, good._replace(timestamp_ms=late, sequence=2)])
     assert feed.instrument.to_record() == before
@@ -394,6 +394,7 @@ def test_a_published_number_is_the_nearest_double():
     pane.merge(Pane(START, START + SECOND))
     pane.times[p.TIME_VALID] = 3
     pane.times[p.TIME_USD] = 10**40 + 1
+    pane.times[p.TIME_FLOW_USD] = 1
     window = Closed(Span.tumbling(SECOND), pane, EQUAL)
-    record = window_record(window, instrument="X", channel="c", linear=True)
+    record = window_record(window, instrument="X", channel="c", venue="", linear=True)
     assert record["bid_depth_1_usd_mean"] == float(Fraction(10**40 + 1, 3 * UNIT * UNIT))

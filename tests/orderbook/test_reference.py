@@ -17,8 +17,8 @@ CONNECTED = ("connected", 0)
 DISCONNECTED = ("disconnected", 0)
 
 FIELDS = [
-    *("instrument", "channel", "length_ms", "start_ms", "end_ms"),
-    *("observations", "trades", "block_trades", "liquidations"),
+    *("instrument", "channel", "venue", "version", "length_ms", "start_ms", "end_ms"),
+    *("observations", "snapshots", "trades", "block_trades", "combo_trades", "liquidations"),
     *("mid_open", "mid_high", "mid_low", "mid_close", "weighted_mid_close", "spread_bp_mean"),
     *("imbalance_1_last", "imbalance_1_mean", "imbalance_1_event_mean"),
     *("imbalance_5_last", "imbalance_5_mean", "imbalance_5_event_mean"),
@@ -33,12 +33,12 @@ FIELDS = [
     *("bid_depth_25bp_usd_mean", "ask_depth_25bp_usd_mean"),
     *("bid_depth_50bp_usd_mean", "ask_depth_50bp_usd_mean"),
     *("ofi_usd", "ofi_levels_usd", "ofi_normalised", "ofi_integrated"),
-    *("ofi_weights", "ofi_weights_windows"),
+    *("ofi_weights", "ofi_weights_windows", "ofi_weights_explained"),
     *("buy_usd", "sell_usd", "trade_flow_usd", "trade_flow_ratio"),
-    *("liquidation_usd", "block_usd"),
-    *("mark_price", "index_price", "funding_8h", "open_interest_usd"),
-    *("status", "coverage", "gaps", "reconnects"),
-    *("trade_gaps", "missed_trades", "late_trades"),
+    *("liquidation_buy_usd", "liquidation_sell_usd", "block_usd", "combo_usd"),
+    *("mark_price", "index_price", "funding_8h", "open_interest_usd", "ticker_ms"),
+    *("status", "coverage", "trades_coverage", "gaps", "reconnects"),
+    *("trade_gaps", "missed_trades", "trades_missed_since_ms", "late_trades"),
 ]
 
 
@@ -149,9 +149,12 @@ def test_every_field_of_a_window_of_three_observations():
     assert window["ofi_usd"] == 40 + 8 + (-8 + 30)
     # At level 2 the bid 100 × 50 appears behind 101, then vanishes.
     assert window["ofi_levels_usd"] == [70, 50 - 50, 0, 0, 0, 0, 0, 0, 0, 0]
-    depth = Fraction((50 + 30) + (58 + 30) + (50 + 150), 2 * 3) / 10
+    # Three times with both sides' depth; at level 2 nothing is left, but its flow is not 0.
+    both = (50 + 30) * 250 + (58 + 30) * 500 + (50 + 150) * 250
+    depth = Fraction(both, 1_000) / 2 / 10
     assert window["ofi_normalised"] == [70 / depth] + [0] * 9
-    assert window["ofi_integrated"] == 7 / depth
+    assert window["ofi_integrated"] == 70 / depth
+    assert window["ofi_weights"] == [1] + [0] * 9
 
 
 def rounded(ratio):
@@ -195,7 +198,8 @@ def test_a_window_without_observations_is_published_with_the_carried_state():
     second = by_start(windows(items))[1_000]
     assert (second["observations"], second["ofi_usd"], second["status"]) == (0, 0, "complete")
     assert second["ofi_levels_usd"] == [0] * 10
-    assert second["ofi_normalised"] is second["ofi_integrated"] is None
+    assert second["ofi_normalised"] == [0] * 10
+    assert second["ofi_integrated"] == 0
     assert second["mid_open"] == second["mid_close"] == Fraction(201, 2)
     assert second["imbalance_1_last"] == second["imbalance_1_mean"] == Fraction(1, 2)
     assert second["imbalance_1_event_mean"] is None
@@ -210,8 +214,10 @@ def test_an_empty_book_has_no_measures_and_no_flow():
         name
         for name in FIELDS
         if name.startswith(("mid_", "weighted", "spread", "imbalance", "bid_", "ask_", "ofi_"))
-        or name in ("trade_flow_ratio", "mark_price", "index_price", "funding_8h")
-        or name == "open_interest_usd"
+        or name in ("mark_price", "index_price", "funding_8h", "open_interest_usd", "ticker_ms")
+        or name in ("venue", "trades_missed_since_ms", "combo_usd", "block_usd")
+        or (name.endswith("trades") and name not in ("missed_trades", "late_trades"))
+        or name.startswith(("liquidation", "buy_", "sell_", "trade_flow"))
     ]
 
 
@@ -288,6 +294,7 @@ def test_trades_count_by_their_own_time_and_blocks_apart():
 def test_a_late_trade_only_counts_as_late_in_the_oldest_open_window():
     items = [
         CONNECTED,
+        ("trades_followed", True),
         book(0, 1, [(100, 10)], [(101, 10)]),
         book(2_249, 2, [(100, 11)], [], follows=1),
         trade(999, "buy", 101, 50),  # [0, 1000) is published, [1000, 2000) not until 2250
@@ -338,7 +345,8 @@ def test_published_numbers_are_doubles_and_counts_stay_whole():
     assert '"observations": 3' in text
     assert '"coverage": 1.0' in text
     assert '"mark_price": null' in text
-    assert '"buy_usd": 0.0' in text
+    assert '"gaps": 0' in text
+    assert '"ask_depth_1_usd_mean": 60.0' in text
 
 
 def test_exponents_and_integers_are_the_same_price():

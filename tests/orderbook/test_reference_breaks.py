@@ -130,7 +130,7 @@ def test_the_first_window_is_that_of_the_first_snapshot_and_partial():
     assert (found[2]["gaps"], found[2]["reconnects"]) == (0, 0)
 
 
-def test_a_snapshot_in_a_live_session_replaces_the_book_without_flow():
+def test_a_snapshot_that_differs_from_a_live_book_is_a_gap_since_the_last_message():
     found = seconds(
         CONNECTED,
         book(0, 9),
@@ -138,8 +138,16 @@ def test_a_snapshot_in_a_live_session_replaces_the_book_without_flow():
         book(200, 4, follows=3, bids=[["change", 99.0, 8]], asks=[]),
         tick(1_250),
     )
-    assert (found[0]["observations"], found[0]["ofi_usd"], found[0]["status"]) == (3, 1, "complete")
-    assert found[0]["bid_depth_10_usd_mean"] == Fraction(10 * 100 + 7 * 100 + 8 * 800, 1_000)
+    assert (found[0]["observations"], found[0]["snapshots"], found[0]["ofi_usd"]) == (3, 2, 1)
+    assert (found[0]["status"], found[0]["gaps"]) == ("gap", 1)
+    assert found[0]["coverage"] == Fraction(9, 10)
+    assert found[0]["bid_depth_10_usd_mean"] == Fraction(7 * 100 + 8 * 800, 900)
+
+
+def test_a_snapshot_that_says_what_the_book_holds_is_no_gap():
+    found = seconds(CONNECTED, book(0, 9), book(100, 3), book(200, 4, follows=3), tick(1_250))
+    assert (found[0]["snapshots"], found[0]["gaps"], found[0]["status"]) == (2, 0, "complete")
+    assert found[0]["coverage"] == 1
 
 
 @pytest.mark.parametrize(

@@ -60,9 +60,9 @@ def test_sums_and_time_integrals_of_the_parts_are_those_of_the_whole(items):
         starts = range(whole["start_ms"], whole["end_ms"], 1_000)
         parts = [seconds[start] for start in starts if start in seconds]
         assert whole["observations"] == sum(part["observations"] for part in parts)
-        assert whole["trades"] == sum(part["trades"] for part in parts)
-        for name in ("ofi_usd", "trade_flow_usd"):
-            assert whole[name] == sum(part[name] for part in parts)
+        for name in ("ofi_usd", "trades", "trade_flow_usd"):
+            assert whole[name] == sum(part[name] or 0 for part in parts)
+        assert 10 * whole["trades_coverage"] == sum(part["trades_coverage"] for part in parts)
         for level in range(10):
             total = sum(part["ofi_levels_usd"][level] for part in parts)
             assert whole["ofi_levels_usd"][level] == total

@@ -17,12 +17,14 @@ from orderbook.weights import (
     FIT_LEAST_WINDOWS,
     FIT_PERIOD_WINDOWS,
     MAX_PENDING,
+    MOST_WEIGHT,
     VECTOR_UNIT,
     WEIGHT_UNIT,
     Fit,
+    Weights,
+    direction,
     first_component,
     fitted,
-    normalised,
 )
 
 LENGTH_MS = 1_000
@@ -43,7 +45,7 @@ def flows_of(seed, count, noise, base=None):
 
 def learn(fit, flows):
     for flow in flows:
-        fit.learn([int(each * UNIT) for each in flow], 1, UNIT)
+        fit.learn([int(each * UNIT) for each in flow])
 
 
 def moments(flows):
@@ -56,34 +58,117 @@ def moments(flows):
 
 
 def by_reference(flows):
+    weighing = reference_weights.Weighing(LENGTH_MS)
     with localcontext(EXACT):
-        return reference_weights.fit(flows)
+        for place, flow in enumerate(flows):
+            weighing.learn(place * LENGTH_MS, flow)
+        return reference_weights.fit(weighing._learnt)
+
+
+def by_product(flows):
+    """Return what was fitted as the reference gives it."""
+    found = fitted(*moments(flows))
+    if found is None:
+        return None
+    levels = [Fraction(weight, WEIGHT_UNIT) for weight in found.levels]
+    return levels, Fraction(found.explained, WEIGHT_UNIT)
 
 
 @pytest.mark.parametrize("noise", [0, 0.01, 0.3, 1, 3, 10])
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_powers_of_integers_and_rotations_of_decimals_give_the_same_weights(seed, noise):
     flows = list(flows_of(seed, 120, noise))
+    found = by_product(flows)
+    assert found == by_reference(flows)
+    if noise < 1:
+        levels, explained = found
+        assert abs(sum(levels) - 1) * WEIGHT_UNIT <= FLOW_LEVELS
+        assert 0.5 < explained <= 1
+
+
+def test_one_common_factor_is_the_first_component_and_explains_all_of_it():
+    base = [4, 3, 2, 1, 0, 0, 1, 1, 1, 2]
+    for sign in (1, -1):
+        weights = fitted(*moments(flows_of(5, 100, 0, [sign * each for each in base])))
+        for weight, part in zip(weights.levels, base, strict=True):
+            assert weight == pytest.approx(WEIGHT_UNIT / 8 if part else 0, abs=2)
+        assert weights.explained == pytest.approx(WEIGHT_UNIT, abs=2)
+
+
+def outliers(count, *, alternating):
+    """A few windows that are larger than all others together, at every level or at the best."""
+    for place in range(count):
+        sign = -1 if place % 2 else 1
+        yield [
+            Fraction(sign * 10**6 * (level + 1) * (-1) ** level)
+            if alternating
+            else Fraction(sign * 10**6 if level == 0 else 0)
+            for level in range(FLOW_LEVELS)
+        ]
+
+
+@pytest.mark.parametrize("alternating", [True, False])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_few_windows_do_not_own_the_weights_however_large_they_are(count, alternating):
+    calm = list(flows_of(4, 179, 0.3, [1] * FLOW_LEVELS))
+    without = fitted(*moments(calm)).levels
+    found = fitted(*moments([*calm[count:], *outliers(count, alternating=alternating)])).levels
+    for one, other in zip(found, without, strict=True):
+        assert abs(one - other) < 0.03 * WEIGHT_UNIT
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        [5, 4, 3, 2, 1, -1, 1, 1, 1, 1],  # a level against the others
+        [5, 0, 0, 0, 0, 0, 0, 0, 0, 0],  # one alone, which has more than half of all
+    ],
+)
+def test_a_component_that_is_not_common_to_the_levels_is_refused(base):
+    flows = list(flows_of(5, 100, 0.01 if all(base) else 0, base))
+    assert fitted(*moments(flows)) is None
+    assert by_reference(flows) is None
+    fit = Fit(LENGTH_MS)
+    fit.at(START_MS)
+    learn(fit, flows)
+    assert fit.at(START_MS + PERIOD_MS) is EQUAL
+    learn(fit, flows_of(1, 99, 0.3))
+    assert fit.at(START_MS + 2 * PERIOD_MS) is EQUAL, "what was refused is learnt from no more"
+
+
+def test_one_half_is_not_too_much():
+    flows = [[*flow[:2], *[Fraction(0)] * 8] for flow in flows_of(5, 100, 0.1, [3, 1] * 5)]
+    assert fitted(*moments(flows)).levels == (MOST_WEIGHT, MOST_WEIGHT) + (0,) * 8
+    assert by_product(flows) == by_reference(flows)
+
+
+def test_levels_that_are_never_populated_have_no_weight():
+    flows = [[*flow[:3], *[Fraction(0)] * 7] for flow in flows_of(1, 120, 0.3, [1] * FLOW_LEVELS)]
     weights = fitted(*moments(flows))
-    assert [Fraction(weight, WEIGHT_UNIT) for weight in weights] == by_reference(flows)
-    assert sum(weights) > 0
-    assert abs(sum(map(abs, weights)) - WEIGHT_UNIT) <= FLOW_LEVELS
+    assert min(weights.levels[:3]) > 0.25 * WEIGHT_UNIT
+    assert set(weights.levels[3:]) == {0}
 
 
-def test_one_common_factor_is_the_first_component_and_its_sum_is_positive():
-    base = [-4, -3, -2, 1, 0, 0, 1, 1, 1, 2]  # the sum is −3: the other sign is taken
-    weights = fitted(*moments(flows_of(5, 100, 0, base)))
-    for weight, part in zip(weights, base, strict=True):
-        assert weight == pytest.approx(-part * WEIGHT_UNIT / 15, abs=2)
+def test_weights_over_the_populated_levels():
+    assert EQUAL.over(4) == (EQUAL.levels[0],) * 4 + (0,) * 6
+    fit_on_two = Weights((600, 400) + (0,) * 8, 100, 1)
+    assert fit_on_two.over(10) == fit_on_two.levels
+    assert fit_on_two.over(1) == (600,) + (0,) * 9
+    late = Weights((0,) * 5 + (1,) * 5, 100, 1)
+    assert late.over(3) == (1,) * 3 + (0,) * 7, "equal, as the fit gives them nothing"
 
 
-def test_a_mean_flow_is_no_component():
-    """It is the covariance: a flow that is always there says nothing."""
+def test_windows_without_flow_have_no_direction():
+    fit = Fit(LENGTH_MS)
+    learn(fit, [[Fraction(0)] * FLOW_LEVELS] * 500)
+    assert fit.to_record()[1] == 0
+
+
+def test_a_mean_direction_is_no_component():
+    """It is the covariance: what is always there says nothing."""
     still = [[Fraction(7)] * FLOW_LEVELS] * 100
     assert fitted(*moments(still)) is None
     assert by_reference(still) is None
-    moved = [[each + 7 for each in flow] for flow in flows_of(3, 100, 0.2)]
-    assert fitted(*moments(moved)) == fitted(*moments(flows_of(3, 100, 0.2)))
 
 
 def test_of_two_equal_components_none_is_the_first():
@@ -127,7 +212,7 @@ def test_weights_change_at_the_beginning_of_a_period_only_and_forget_what_was_be
     assert fit.at(last + PERIOD_MS) == first
     second = fit.at(last + LENGTH_MS + PERIOD_MS)
     assert second.windows == 120
-    assert second.levels == fitted(*moments(flows_of(2, 120, 0.3)))
+    assert second == fitted(*moments(flows_of(2, 120, 0.3)))
 
 
 @pytest.mark.parametrize("learnt", [0, 30, 150])
@@ -150,29 +235,16 @@ def rounded_half_up(number):
 
 @settings(max_examples=300, derandomize=True, database=None, deadline=None)
 @given(
-    st.lists(st.integers(-(10**26), 10**26) | st.integers(-(10**14), 10**14), max_size=FLOW_LEVELS),
-    st.integers(1, 10**6),
-    st.integers(1, 10**24) | st.integers(1, 10**16),
+    st.lists(
+        st.integers(-(10**26), 10**26) | st.integers(-(10**14), 10**14) | st.integers(-3, 3),
+        min_size=1,
+        max_size=FLOW_LEVELS,
+    ).filter(any)
 )
-def test_a_normalised_flow_is_the_integer_that_its_definition_gives(flow, scale, depth):
-    exact = [rounded_half_up(Fraction(each * scale * VECTOR_UNIT, depth)) for each in flow]
-    assert normalised(flow, scale, depth) == exact
-
-
-@pytest.mark.parametrize("off", [-1, 0, 1])
-@pytest.mark.parametrize("odd", [0, 7, -8, 2**29, -(2**29), 2**31, 2**54])
-def test_a_normalised_flow_near_a_half_is_not_left_to_the_double(odd, off):
-    depth = 2 * 10**18 * VECTOR_UNIT
-    flow = (2 * odd + 1) * 10**18 + off
-    assert normalised([flow], 1, depth) == [rounded_half_up(Fraction(flow * VECTOR_UNIT, depth))]
-
-
-def test_a_large_normalised_flow_is_not_left_to_the_double():
-    rng = random.Random(4)
-    for _ in range(2_000):
-        flow, depth = rng.randrange(2**70, 2**72), rng.randrange(2**44, 2**46)
-        exact = rounded_half_up(Fraction(flow * VECTOR_UNIT, depth))
-        assert normalised([flow], 1, depth) == [exact]
+def test_a_direction_is_the_integer_that_its_definition_gives(flow):
+    size = sum(map(abs, flow))
+    exact = [rounded_half_up(Fraction(each * VECTOR_UNIT, size)) for each in flow]
+    assert direction(flow) == exact
 
 
 def test_the_sums_are_the_same_however_many_windows_are_added_at_once():
@@ -183,7 +255,10 @@ def test_the_sums_are_the_same_however_many_windows_are_added_at_once():
         often.to_record()
     learn(once, flows)
     assert often.to_record() == once.to_record()
-    vectors = [[rounded_half_up(each * VECTOR_UNIT) for each in flow] for flow in flows]
+    vectors = [
+        [rounded_half_up(each * VECTOR_UNIT / sum(map(abs, flow))) for each in flow]
+        for flow in flows
+    ]
     sums = [sum(vector[one] for vector in vectors) for one in range(FLOW_LEVELS)]
     products = [
         sum(vector[one] * vector[two] for vector in vectors)

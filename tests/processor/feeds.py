@@ -23,6 +23,7 @@ from models.frame import (
     Item,
     Notification,
     Tick,
+    TradesFollowed,
 )
 from models.window import encode_window
 from orderbook.reference import published, reference_windows
@@ -55,7 +56,7 @@ STEPS = (
     *("tick",) * 3,
     *("snapshot", "ticker", "ticker", "malformed", "malformed"),
     *("crossed", "emptied", "unlinked", "duplicate", "disconnect", "connect", "gap", "other"),
-    *("stale", "jump", "future"),
+    *("stale", "jump", "future", "followed", "resent"),
 )
 BREAKING = frozenset(
     ("crossed", "unlinked", "malformed", "future", "disconnect", "connect", "gap", "jump")
@@ -93,6 +94,18 @@ BROKEN: list[dict[str, Any]] = [
     {"bids": [["new", 100.0, 1e15]]},
     {"bids": [["new", 100.0, 0.000000001]]},
     {"bids": [["new", 100.0, 10.0], ["new", True, 5]]},
+]
+KINDS_OF_TRADES: list[dict[str, Any]] = [
+    {"liquidation": "T"},
+    {"liquidation": "M"},
+    {"liquidation": "MT"},
+    {"liquidation": "none"},
+    {"block_trade_id": "B-1"},
+    {"block_rfq_id": 939, "liquidation": "T"},
+    {"combo_id": "BTC-FS-27MAR26_PERP", "combo_trade_id": 1154.0},
+    {"combo_trade_id": 7, "liquidation": "M"},
+    {"combo_id": "C", "block_trade_id": "B-2"},
+    {"combo_id": None, "block_trade_id": None},
 ]
 OFFSETS = (0, 0, 0, -1, -99, -250, -251, -1_000, -5_000, -70_000, 40, 1_000, 59_000, 61_000)
 
@@ -199,6 +212,16 @@ class Venue:
             levels.append([action, price, 0.0 if action == "delete" else self._size(choices)])
         return levels
 
+    def _resent(self, choices: Choices) -> None:
+        """A snapshot comes again while the book is live, the same if no change came since."""
+        snapshots = [
+            item for item in self.items if item[0] == "message" and b'"snapshot"' in item[2]
+        ]
+        self.items += snapshots[-1:]
+        if snapshots and choices.among(2):
+            self.items += snapshots[-1:]
+        self.is_broken = True  # changes do not follow it
+
     def _crossed(self, choices: Choices) -> None:
         self._change(choices, bids=[["new", self._price(60), 1.0]])
 
@@ -243,7 +266,7 @@ class Venue:
                 "direction": choices.one(["buy", "sell"]),
                 "trade_seq": choices.one([self.sequence, self.sequence, None, self.sequence - 2]),
             }
-            trade |= choices.one([{}, {}, {"liquidation": "T"}, {"block_trade_id": "B-1"}])
+            trade |= choices.one([{}, {}, {}, *KINDS_OF_TRADES])
             trades.append(trade)
         self._say(f"trades.{self.market.instrument}.100ms", trades)
 
@@ -273,6 +296,10 @@ class Venue:
         if choices.among(3) == 0:
             self.now_ms -= self.now_ms % 60_000
         self.items.append(("tick", self.now_ms + choices.one([3_000, 3_001, 3_400]), 0))
+
+    def _followed(self, choices: Choices) -> None:
+        """The venue confirms the trades channel, or it is given up."""
+        self.items.append(("trades_followed", choices.among(3) > 0))
 
     def _disconnect(self, _: Choices) -> None:
         self.items.append(("disconnected", 0, "closed"))
@@ -398,6 +425,8 @@ def as_item(item: tuple[Any, ...]) -> Item:
             return Connected(received_ns, worker, simulated)
         case ("disconnected", received_ns, reason):
             return Disconnected(received_ns, reason)
+        case ("trades_followed", is_followed):
+            return TradesFollowed(0, is_followed)
         case ("gap", received_ns, channel, expected, found):
             return GapFound(received_ns, channel, expected, found)
     raise ValueError(f"{item} is no item of a frame")
@@ -414,6 +443,8 @@ def as_reference(item: Item) -> tuple[Any, ...]:
             return ("disconnected", item.received_ns)
         case GapFound():
             return ("gap", item.received_ns, item.channel)
+        case TradesFollowed():
+            return ("trades_followed", item.is_followed)
         case Tick():
             return ("tick", item.venue_ms, item.quiet_ms)
 

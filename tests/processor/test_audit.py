@@ -34,6 +34,10 @@ def counts(audit: Audit) -> tuple[int, int, int]:
     return audit.agreed, audit.unmatched, audit.failed
 
 
+def between(audit: Audit) -> int:
+    return audit.counts()["quotes_between_updates"]
+
+
 def test_a_quote_agrees_with_the_present_top_and_the_one_before() -> None:
     audit = audit_of(98, 99, 100)
     assert not audit.quote(quote(0, 100))
@@ -41,7 +45,9 @@ def test_a_quote_agrees_with_the_present_top_and_the_one_before() -> None:
     assert counts(audit) == (2, 0, 0)
     audit.quote(quote(0, 98))
     audit.observe((101, 5), ASK)
-    assert counts(audit) == (2, 1, 0)
+    assert (counts(audit), between(audit)) == ((2, 0, 0), 0), "undecided until another agrees"
+    audit.quote(quote(0, 101))
+    assert (counts(audit), between(audit)) == ((3, 0, 0), 1)
 
 
 def test_a_quote_agrees_with_the_next_top() -> None:
@@ -49,7 +55,7 @@ def test_a_quote_agrees_with_the_next_top() -> None:
     for price in (99, 100, 99):
         audit.quote(quote(0, price))
     audit.observe((100, 5), ASK)
-    assert counts(audit) == (1, 2, 0)
+    assert (counts(audit), between(audit)) == ((1, 0, 0), 2)
 
 
 def test_price_and_size_of_both_sides_are_compared() -> None:
@@ -58,7 +64,9 @@ def test_price_and_size_of_both_sides_are_compared() -> None:
     audit.quote(Quote(0, (100, 5), (101, 5)))
     audit.quote(Quote(0, (100, 5), (102, 4)))
     audit.observe((90, 5), ASK)
-    assert counts(audit) == (0, 3, 0)
+    assert counts(audit) == (0, 0, 0)
+    audit.quote(quote(0, 90))
+    assert (counts(audit), between(audit)) == ((1, 0, 0), 3)
 
 
 def test_a_message_that_leaves_the_top_alone_is_no_next_top() -> None:
@@ -127,7 +135,27 @@ def test_what_is_held_is_bounded() -> None:
         audit.quote(quote(0, 1_000 + number))
     assert len(audit.to_record()[3]) == MAX_HELD
     audit.observe((1_000, 5), ASK)  # forgotten long ago
-    assert counts(audit) == (0, 10 * MAX_HELD, 0)
+    assert audit.agreed == 0
+    audit.quote(quote(0, 1_000))
+    assert (counts(audit), between(audit)) == ((1, 0, 0), 10 * MAX_HELD)
+
+
+def test_what_a_wrong_book_was_contradicted_by_is_unmatched_and_nothing_else_is() -> None:
+    audit = audit_of(100)
+    audit.quote(quote(0, 55))
+    audit.quote(quote(10, 100))
+    number = failing_at(audit, SECOND, 20)
+    assert number == MIN_IN_A_ROW
+    assert (counts(audit), between(audit)) == ((1, number, 1), 1)
+
+
+def test_what_was_undecided_when_the_book_broke_is_never_counted() -> None:
+    audit = audit_of(100)
+    audit.quote(quote(0, 55))
+    audit.interrupt()
+    audit.observe((100, 5), ASK)
+    audit.quote(quote(0, 100))
+    assert (counts(audit), between(audit)) == ((1, 0, 0), 0)
 
 
 def test_a_record_holds_all_that_the_future_depends_on() -> None:
@@ -183,8 +211,9 @@ def test_a_real_book_is_never_given_up_and_each_of_its_quotes_is_counted() -> No
     tally = Tally()
     list(compute(lines, Rules((1_000,), 250, 3_000), tally))
     assert quotes > 1_000
-    assert tally.counts["audit_failures"] == 0
-    assert 0.9 * quotes < tally.counts["quotes_agreed"] + tally.counts["quotes_unmatched"] <= quotes
+    assert tally.counts["audit_failures"] == tally.counts["quotes_unmatched"] == 0
+    counted = tally.counts["quotes_agreed"] + tally.counts["quotes_between_updates"]
+    assert 0.9 * quotes < counted <= quotes
     assert tally.counts["quotes_agreed"] > quotes / 10
 
 
@@ -196,4 +225,5 @@ def test_a_real_book_whose_quotes_are_of_another_market_is_given_up() -> None:
     tally = Tally()
     list(compute(lines, Rules((1_000,), 250, 3_000), tally))
     assert tally.counts["audit_failures"] > 0
+    assert tally.counts["quotes_unmatched"] >= MIN_IN_A_ROW * tally.counts["audit_failures"]
     assert tally.counts["quotes_agreed"] == 0

@@ -139,5 +139,5 @@ def test_each_instrument_has_windows_of_every_span_with_flow(feeds):
         spans = {(w["length_ms"], w.get("hop_ms")) for w in each.windows}
         assert spans == {(1_000, None), (5_000, None), (2_000, 1_000)}
         assert any(any(window["ofi_levels_usd"]) for window in each.windows)
-        assert sum(w["trades"] for w in each.windows if w["length_ms"] == 1_000) == 5
+        assert sum(w["trades"] or 0 for w in each.windows if w["length_ms"] == 1_000) == 5
         assert {w["trade_gaps"] for w in each.windows[:2]} <= {0, 1, 2}
