@@ -105,13 +105,11 @@ def _correlations(covariance: list[list[Fraction]]) -> Matrix:
     """Return the correlations; 0 of a level that never varied."""
     matrix = [[Decimal(c.numerator) / Decimal(c.denominator) for c in row] for row in covariance]
     roots = [matrix[level][level].sqrt() for level in range(LEVELS)]
-    return [
-        [
-            each / (one * other) if one * other else Decimal(0)
-            for each, other in zip(row, roots, strict=True)
-        ]
-        for row, one in zip(matrix, roots, strict=True)
-    ]
+    for one in range(LEVELS):
+        for other in range(LEVELS):
+            deviations = roots[one] * roots[other]
+            matrix[one][other] = matrix[one][other] / deviations if deviations else Decimal(0)
+    return matrix
 
 
 def _first_component(matrix: Matrix) -> tuple[list[Decimal], Decimal] | None:

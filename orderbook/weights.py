@@ -53,7 +53,8 @@ class Weights(NamedTuple):
     windows: int
     """How many windows they were fitted on; 0 if they are equal because nothing is fitted yet."""
     explained: int
-    """Share of the variance that they explain, each level's being 1, in units of 1e-6; 0 if equal."""
+    """Share of the variance that they explain, in units of 1e-6, each level's being 1; 0 if they
+    are equal."""
 
     def over(self, count: int) -> tuple[int, ...]:
         """Return the weights of the best levels alone: equal if a fit gives these none."""
