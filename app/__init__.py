@@ -36,8 +36,9 @@ def __getattr__(name: str) -> Any:
 
     try:
         built = build()
-    except ValidationError as error:  # of the settings; Faust would exit with 1, and a traceback
-        print(f"error: {explain(error)}", file=sys.stderr)
+    except (ValidationError, UserError) as error:  # Faust would exit with 1, and a traceback
+        words = explain(error) if isinstance(error, ValidationError) else str(error)
+        print(f"error: {words}", file=sys.stderr)
         raise SystemExit(UserError.exit_code) from None
     globals()["app"] = built
     return built

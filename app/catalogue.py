@@ -1,6 +1,7 @@
 """The project's topics as data: what each is for, and what it must look like.
 
-A topic's full name is `topic_prefix` + name, a changelog's `{app_id}-{table}-changelog`.
+Names follow from that of the installation: `feed` and `steelyard-books-changelog` of the default,
+`NAME-feed` and `steelyard-NAME-books-changelog` of another.
 """
 
 from __future__ import annotations
@@ -94,6 +95,10 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
             },
         ),
         "subscriptions": ("which instruments to ingest", compacted),
+        "installation": (
+            "whose topics these are: the first record is the one that counts",
+            deleted | {"retention.ms": "-1"},
+        ),
         "control": (
             "requests between agents, such as a resync",
             deleted

@@ -26,10 +26,11 @@ def env_name(field: str) -> str:
     return PREFIX + field.upper()
 
 
-def names_given(env_file: Path | None) -> set[str]:
-    """Return the names with our prefix in the environment and in the file, if there is one."""
+def values_given(env_file: Path | None) -> dict[str, str]:
+    """Return what has our prefix in the environment and in the file, if there is one, by name."""
     in_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
-    return {name.upper() for name in (*os.environ, *in_file) if name.upper().startswith(PREFIX)}
+    given = {name.upper(): value or "" for name, value in (in_file | dict(os.environ)).items()}
+    return {name: value for name, value in given.items() if name.startswith(PREFIX)}
 
 
 def unknown(given: Iterable[str], known: Iterable[str]) -> Iterator[str]:

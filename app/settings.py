@@ -23,14 +23,21 @@ from yarl import URL
 
 from app.advertised import advertised_url, parse_advertised
 from app.durations import format_span, parse_duration, parse_span
-from app.setting_names import PREFIX, env_name, names_given, unknown
+from app.installation import (
+    DEFAULT_INSTALLATION,
+    RETIRED,
+    group_of,
+    prefix_of,
+    refuse_retired,
+)
+from app.secret_file import one_secret
+from app.setting_names import PREFIX, env_name, unknown, values_given
 from deribit.auth import Credentials, Grant
 from deribit.words import is_channel_kind
 from orderbook.span import Span
 
 PRODUCTION_URL = "wss://www.deribit.com/ws/api/v2"
 TESTNET_URL = "wss://test.deribit.com/ws/api/v2"
-MAX_SECRET_FILE_BYTES = 4_096
 MIN_TOKEN_CHARS = 16
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -49,10 +56,9 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    app_id: str = Field("steelyard", pattern=r"^[a-zA-Z0-9._-]{1,100}$")
-    """Name of the consumer group, and prefix of the changelog topics."""
-    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,100}$")
-    """Put before every topic's name, so that several installations can share one Kafka."""
+    installation: str = Field(DEFAULT_INSTALLATION, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$")
+    """Name that all workers of one installation share, and no other installation of that Kafka has.
+    Consumer group, topics, changelogs and the folder of the tables follow from it."""
     kafka: str = "localhost:9092"
     """Bootstrap servers, `host:port[,host:port…]`. Empty in `make demo`: the embedded broker."""
     kafka_port: int = Field(0, ge=0, le=65_535)
@@ -135,6 +141,16 @@ class Settings(BaseSettings):
     """Whether the hot path runs as `make setup` compiled it; off: as pure Python, slower."""
 
     _secret: str | None = PrivateAttr(None)
+
+    @property
+    def app_id(self) -> str:
+        """The consumer group, which also begins the names of the changelogs."""
+        return group_of(self.installation)
+
+    @property
+    def topic_prefix(self) -> str:
+        """What the names of the topics begin with."""
+        return prefix_of(self.installation)
 
     @property
     def credentials(self) -> Credentials | None:
@@ -229,16 +245,16 @@ class Settings(BaseSettings):
             )
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_name(cls, given: object) -> object:
+        if isinstance(given, dict) and (old := RETIRED.keys() & given):
+            raise ValueError(f"{', '.join(sorted(old))}: set installation, which both follow from")
+        return given
+
     @model_validator(mode="after")
     def _whole(self) -> Settings:
-        if self.client_secret is not None and self.client_secret_file is not None:
-            raise ValueError(
-                "set one of STEELYARD_CLIENT_SECRET and STEELYARD_CLIENT_SECRET_FILE, not both"
-            )
-        if self.client_secret is not None:
-            self._secret = self.client_secret.get_secret_value().strip()
-        elif self.client_secret_file is not None:
-            self._secret = _read_secret(self.client_secret_file)
+        self._secret = one_secret(self.client_secret, self.client_secret_file)
         if (self.client_id is None) != (self._secret is None):
             raise ValueError(
                 "set both STEELYARD_CLIENT_ID and STEELYARD_CLIENT_SECRET "
@@ -270,26 +286,13 @@ class Settings(BaseSettings):
         return self.web_host not in LOOPBACK_HOSTS
 
 
-def _read_secret(path: Path) -> str:
-    """Return what a file holds; raise ValueError, which says nothing of it, if it cannot be."""
-    where = f"STEELYARD_CLIENT_SECRET_FILE={path}"
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SECRET_FILE_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"{where} cannot be read: {error.strerror}") from None
-    try:
-        secret = content.decode().strip()
-    except UnicodeDecodeError:
-        raise ValueError(f"{where} is not text") from None
-    if not secret or len(content) > MAX_SECRET_FILE_BYTES or "\n" in secret:
-        raise ValueError(f"{where} must hold the secret on one line, and nothing else")
-    return secret
-
-
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return the settings of this process; raise pydantic.ValidationError if one is wrong."""
+    """Return the settings of this process; raise pydantic.ValidationError if one is wrong.
+
+    Raises UserError if a setting is given that an earlier release had.
+    """
+    refuse_retired(_given())
     return Settings()
 
 
@@ -298,7 +301,11 @@ def warn_of_unknown_names() -> None:
 
     To be called once by a process, before it reads its settings: if one is wrong, that may be why.
     """
-    env_file = Settings.model_config.get("env_file")
-    given = names_given(Path(env_file) if isinstance(env_file, str | Path) else None)
-    for sentence in unknown(given, map(env_name, Settings.model_fields)):
+    known = [*map(env_name, Settings.model_fields), *map(env_name, RETIRED)]
+    for sentence in unknown(_given(), known):
         print(f"warning: {sentence}", file=sys.stderr)
+
+
+def _given() -> dict[str, str]:
+    env_file = Settings.model_config.get("env_file")
+    return values_given(Path(env_file) if isinstance(env_file, str | Path) else None)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from app.claims import check_claims
 from app.errors import UserError
 from app.settings import Settings
 from app.topics import KafkaUnreachable, ensure_topics
@@ -44,17 +45,18 @@ class FolderLocked(UserError):
 
 
 async def check_start(settings: Settings, folder: Path) -> None:
-    """Check folder, disk and topics; raise a UserError that says what to do."""
+    """Check folder, disk, topics and whose they are; raise a UserError that says what to do."""
     prepare_folder(settings, folder)
     await _when_kafka_answers(settings)
 
 
 async def _when_kafka_answers(settings: Settings) -> None:
-    """Make and check the topics; wait for a Kafka that does not answer, and say so each minute."""
+    """Check the topics and whose they are; wait for a Kafka that does not answer, and say so each minute."""
     said_at = -math.inf
     while True:
         try:
             await ensure_topics(settings)
+            await check_claims(settings)
         except KafkaUnreachable as error:
             if time.monotonic() - said_at >= SAY_EVERY_S:
                 log.warning("%s\nThe worker waits for it.", error)

@@ -17,6 +17,7 @@ import faust
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
+from app.claims import client_id
 from app.errors import UserError
 from app.exact.patience import refusal
 from app.exact.reach import Reach
@@ -117,6 +118,7 @@ class Steelyard(faust.App):  # type: ignore[misc]
             reply_create_topic=False,
             processing_guarantee="at_least_once",
             consumer_auto_offset_reset="earliest",
+            broker_client_id=client_id(configured),
             broker_session_timeout=SESSION_TIMEOUT_S,
             broker_heartbeat_interval=HEARTBEAT_S,
             broker_request_timeout=REQUEST_TIMEOUT_S,

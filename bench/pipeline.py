@@ -80,8 +80,7 @@ class Broker:
             del os.environ[name]
         return Settings(
             _env_file=None,
-            app_id=f"bench-{unique}",
-            topic_prefix=f"{unique}-",
+            installation=f"bench-{unique}",
             kafka=self.bootstrap,
             data_dir=folder,
             partitions=PARTITIONS,

@@ -64,8 +64,7 @@ def installation(broker: EmbeddedBroker, tmp_path: Path) -> Settings:
     """Settings of an installation that this test has for itself, on the shared broker."""
     unique = uuid.uuid4().hex[:8]
     return Settings(
-        app_id=f"test-{unique}",
-        topic_prefix=f"{unique}-",
+        installation=f"test-{unique}",
         kafka=broker.bootstrap,
         data_dir=tmp_path,
         partitions=2,

@@ -127,10 +127,9 @@ def live(
 
 def _separate(settings: Settings, kind: str) -> Settings:
     """Keep simulated numbers out of the topics of real ones, unless they were named by hand."""
-    names = {"app_id": f"steelyard-{kind}", "topic_prefix": f"{kind}-"}
-    return settings.model_copy(
-        update={name: v for name, v in names.items() if name not in settings.model_fields_set}
-    )
+    if "installation" in settings.model_fields_set:
+        return settings
+    return settings.model_copy(update={"installation": kind})
 
 
 def _run(kind: str, settings: Settings, port: int | None, exchange: list[str] | None) -> None:

@@ -55,7 +55,7 @@ async def partitions_of(client: AIOKafkaConsumer, topic: str) -> list[TopicParti
     found = await client._client.fetch_all_metadata()
     numbers = found.partitions_for_topic(topic)
     if not numbers:
-        raise Unreadable(f"there is no topic {topic}; is STEELYARD_TOPIC_PREFIX right?")
+        raise Unreadable(f"there is no topic {topic}; is STEELYARD_INSTALLATION right?")
     return [TopicPartition(topic, number) for number in sorted(numbers)]
 
 

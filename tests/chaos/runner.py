@@ -58,8 +58,7 @@ def installation_of(scenario: Scenario, kafka: str, folder: Path) -> Settings:
     """Return an installation that one run has for itself."""
     unique = uuid.uuid4().hex[:8]
     return Settings(
-        app_id=f"chaos-{unique}",
-        topic_prefix=f"{unique}-",
+        installation=f"chaos-{unique}",
         kafka=kafka,
         data_dir=folder,
         partitions=scenario.partitions,

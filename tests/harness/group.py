@@ -25,8 +25,7 @@ def running_group(
     """Run workers 1 to `workers` in an installation called `name`, by itself on the broker."""
     installation = Settings(
         _env_file=None,
-        app_id=name,
-        topic_prefix=f"{name}-",
+        installation=name,
         kafka=broker.bootstrap,
         data_dir=folder,
         partitions=partitions,

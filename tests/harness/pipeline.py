@@ -97,8 +97,7 @@ class Pipeline:
         installation = self.installation
         env = {
             "STEELYARD_KAFKA": installation.kafka,
-            "STEELYARD_APP_ID": installation.app_id,
-            "STEELYARD_TOPIC_PREFIX": installation.topic_prefix,
+            "STEELYARD_INSTALLATION": installation.installation,
             "STEELYARD_PARTITIONS": str(installation.partitions),
             "STEELYARD_DATA_DIR": str(self.folder),
             "STEELYARD_VENUE_URL": self.venue_url,

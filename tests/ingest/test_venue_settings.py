@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from app.commands.demo import _shared_environment
 from app.commands.environment import explain
 from app.commands.settings_ import describe
-from app.settings import MAX_SECRET_FILE_BYTES, PRODUCTION_URL, TESTNET_URL, Settings
+from app.secret_file import MAX_SECRET_FILE_BYTES
+from app.settings import PRODUCTION_URL, TESTNET_URL, Settings
 from deribit.auth import Credentials, Grant
 
 CANARY = "canary-5e1f0a"

@@ -103,8 +103,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def bench(broker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     installation = Settings(
-        app_id="bad-input",
-        topic_prefix="bad-input-",
+        installation="bad-input",
         kafka=broker.bootstrap,
         data_dir=tmp_path_factory.mktemp("bad-input"),
         partitions=2,

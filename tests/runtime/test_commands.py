@@ -50,7 +50,7 @@ def test_an_unknown_command_ends_with_2(capsys: pytest.CaptureFixture[str]) -> N
         ("VENUE_URL", "http://x", "must start with ws://"),
         ("CLIENT_ID", "me", "set both STEELYARD_CLIENT_ID and STEELYARD_CLIENT_SECRET"),
         ("WEB_HOST", "0.0.0.0", "STEELYARD_ALLOW_REMOTE_WEB"),
-        ("TOPIC_PREFIX", "a b", "STEELYARD_TOPIC_PREFIX='a b'"),
+        ("INSTALLATION", "a b", "STEELYARD_INSTALLATION='a b'"),
         ("KAFKA_PORT", "70000", "STEELYARD_KAFKA_PORT='70000'"),
     ],
 )
@@ -160,7 +160,7 @@ def test_topics_without_kafka_end_with_2(
 def test_topics_are_shown_created_and_mended(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, installation: Settings
 ) -> None:
-    for name in ("kafka", "app_id", "topic_prefix", "partitions"):
+    for name in ("kafka", "installation", "partitions"):
         monkeypatch.setenv(f"STEELYARD_{name.upper()}", str(getattr(installation, name)))
     feed = installation.topic_prefix + "feed"
 

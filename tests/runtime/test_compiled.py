@@ -23,7 +23,7 @@ def test_every_module_of_the_hot_path_is_of_the_build_that_is_said() -> None:
 
 @pytest.mark.parametrize("word", ["0", "false", "OFF"])
 def test_it_can_be_switched_off(tmp_path: Path, word: str) -> None:
-    (tmp_path / ".env").write_text(f"STEELYARD_APP_ID=x\n{SWITCH} = '{word}'\n")
+    (tmp_path / ".env").write_text(f"STEELYARD_INSTALLATION=x\n{SWITCH} = '{word}'\n")
     code = "import app, orderbook.side; print(app.WHAT_RUNS, orderbook.side.__file__)"
     for environment in ({SWITCH: word}, {}):
         where = ROOT if environment else tmp_path

@@ -99,7 +99,7 @@ def running_demo(
     }
     if kafka is not None:
         environment["STEELYARD_KAFKA"] = kafka
-        environment["STEELYARD_TOPIC_PREFIX"] = environment["STEELYARD_APP_ID"] = tmp_path.name
+        environment["STEELYARD_INSTALLATION"] = tmp_path.name
     with (tmp_path / "output").open("w") as output:
         demo = subprocess.Popen(
             [sys.executable, "-c", DEMO, str(tmp_path), str(least_run_s)],
@@ -152,7 +152,7 @@ def test_a_demo_starts_in_order_is_joined_and_stops_in_order(
         assert stack is not None
         assert (stack.kind, stack.pid) == ("demo", demo.pid)
         assert set(stack.pids) == {"exchange", "worker-1"}
-        assert stack.environment["STEELYARD_TOPIC_PREFIX"] == "demo-"
+        assert stack.environment["STEELYARD_INSTALLATION"] == "demo"
         assert f"worker worker-1 {stack.venue_url}" in output_of(tmp_path)
         assert "exchange up with seed 11" in output_of(tmp_path)
 

@@ -22,7 +22,7 @@ from app.topics import (
     ensure_topics,
 )
 
-NAMES = {"feed", "windows", "closed", "live", "refused", "subscriptions", "control"}
+NAMES = {"feed", "windows", "closed", "live", "refused", "subscriptions", "control", "installation"}
 CHANGELOGS = {"books", "history", "subscriptions", "latest"}
 
 TOPIC = 2
@@ -32,8 +32,11 @@ NOT_ALLOWED = 29
 
 
 def test_names_are_fixed() -> None:
-    names = {topic.name for topic in topics.topics(Settings(app_id="a", topic_prefix="p-"))}
-    assert names == {f"p-{name}" for name in NAMES} | {f"a-{t}-changelog" for t in CHANGELOGS}
+    names = {topic.name for topic in topics.topics(Settings(installation="a"))}
+    changelogs = {f"steelyard-a-{table}-changelog" for table in CHANGELOGS}
+    assert names == {f"a-{name}" for name in NAMES} | changelogs
+    names = {topic.name for topic in topics.topics(Settings())}
+    assert names == NAMES | {f"steelyard-{table}-changelog" for table in CHANGELOGS}
 
 
 def test_every_topic_has_the_partitions_replication_and_size_of_the_settings() -> None:

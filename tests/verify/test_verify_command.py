@@ -68,7 +68,7 @@ def fed(installation: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     partition = partition_of(NAME, installation.partitions)
     feed = f"{installation.topic_prefix}feed"
     asyncio.run(produce_frames(installation.kafka, feed, frames, partition))
-    for name in ("kafka", "app_id", "topic_prefix", "data_dir", "partitions"):
+    for name in ("kafka", "installation", "data_dir", "partitions"):
         monkeypatch.setenv(f"STEELYARD_{name.upper()}", str(getattr(installation, name)))
     return installation
 
@@ -142,7 +142,7 @@ def test_no_feed(
     installation: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STEELYARD_KAFKA", installation.kafka)
-    monkeypatch.setenv("STEELYARD_TOPIC_PREFIX", "nobody-has-this-")
+    monkeypatch.setenv("STEELYARD_INSTALLATION", "nobody-has-this")
     with worker(BIDS, ASKS, 3) as url:
         assert main(["verify", "--url", url]) == 2
     assert "there is no topic nobody-has-this-feed" in capsys.readouterr().err

@@ -1,0 +1,236 @@
+"""Whose topics, group and changelogs these are: a worker asks before it touches any of them.
+
+Two things are looked at. The topic `installation` has the claim of the worker that came first: a
+name may be shared by workers only, not by production and a test. And no worker may live that reads
+these topics in another group, or other topics in this group: an earlier release could be set so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from app.catalogue import changelog_name
+from app.errors import UserError, command
+from app.settings import LOOPBACK_HOSTS, Settings
+from app.topics import KAFKA_TIMEOUT_S, KafkaUnreachable, connect
+
+if TYPE_CHECKING:
+    from aiokafka.admin import AIOKafkaAdminClient
+
+log = logging.getLogger("steelyard.worker")
+
+CLAIM_PARTITION: Final = 0
+SETTLE_S: Final = 3.0
+"""While a group is being shared anew, Kafka does not tell what its members read."""
+LOOK_AGAIN_S: Final = 0.2
+SHARING: Final = frozenset({"PreparingRebalance", "CompletingRebalance"})
+FAUST: Final = "faust"
+"""The assignor of every Faust application, and how its usual client id begins."""
+
+
+class InstallationForeign(UserError):
+    """Group or topics belong to another installation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A live worker of this project, as Kafka describes it."""
+
+    group: str
+    host: str
+    topics: frozenset[str]
+
+    @property
+    def feed(self) -> str:
+        """The feed that it reads."""
+        return next((name for name in sorted(self.topics) if name.endswith("feed")), "no feed")
+
+
+async def check_claims(settings: Settings) -> None:
+    """Raise InstallationForeign if what the settings name belongs to somebody else."""
+    from aiokafka.errors import KafkaError
+
+    async with connect(settings) as admin:
+        for member in await _members(admin, settings):
+            _check_member(settings, member)
+    if not settings.ingest:
+        return  # who reads no venue gets on with workers that read any
+    try:
+        async with asyncio.timeout(KAFKA_TIMEOUT_S):
+            await _check_claim(settings)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise KafkaUnreachable(
+            f"Kafka at {settings.kafka} (STEELYARD_KAFKA) does not tell whose topics these are: "
+            f"{error!r}"
+        ) from error
+
+
+def _check_member(settings: Settings, member: Member) -> None:
+    feed, group = settings.topic_prefix + "feed", settings.app_id
+    if (member.group == group) == (feed in member.topics):
+        return
+    raise InstallationForeign(
+        f"A worker at {member.host} is in the consumer group {member.group} and reads "
+        f"{member.feed}; this one, of the installation {settings.installation}, would be in "
+        f"{group} and read {feed}. They would overwrite each other's state. It is of an earlier "
+        "release or of another installation: stop it first, or give this one a name of its own "
+        "(STEELYARD_INSTALLATION)."
+    )
+
+
+# Who lives
+
+
+async def _members(admin: AIOKafkaAdminClient, settings: Settings) -> list[Member]:
+    """Return the live workers, of any group, that could meet this one."""
+    from aiokafka.errors import KafkaError
+
+    deadline = time.monotonic() + SETTLE_S
+    try:
+        while True:
+            groups = await _groups(admin)
+            unsettled = [group.group for group in groups if _is_unknown(group, settings)]
+            if not unsettled:
+                break
+            if time.monotonic() >= deadline:
+                log.info("what is read in the groups %s is not known yet", ", ".join(unsettled))
+                break
+            await asyncio.sleep(LOOK_AGAIN_S)
+    except KafkaError as error:  # whoever may look at its own topics only can still work
+        log.warning("Kafka does not tell which groups there are: %r", error)
+        return []
+    return [member for group in groups for member in workers_of(group)]
+
+
+async def _groups(admin: AIOKafkaAdminClient) -> list[Described]:
+    """Return all groups of consumers, each from the broker that coordinates it."""
+    found: list[Described] = []
+    for broker in (await admin.describe_cluster())["brokers"]:
+        number = broker["node_id"]
+        listed = await admin.list_consumer_groups([number])
+        names = [group for group, kind, *_ in listed if kind == "consumer"]
+        responses = await admin.describe_consumer_groups(names, number) if names else []
+        found += [Described(*each) for response in responses for each in response.groups]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A group in Kafka's own words."""
+
+    error_code: int
+    group: str
+    state: str
+    protocol_type: str
+    protocol: str
+    members: list[Any]
+    authorized_operations: Any = None
+
+
+def _is_unknown(group: Described, settings: Settings) -> bool:
+    """Whether there may be workers of an earlier release in it, which Kafka does not tell of yet.
+
+    Those of this release are known by their client id.
+    """
+    if group.state not in SHARING:
+        return False
+    clients = {member[1] for member in group.members} - {client_id(settings)}
+    return any(client.startswith(FAUST) for client in clients)
+
+
+def workers_of(group: Described) -> Iterator[Member]:
+    """Yield the members of a group that are workers of this project."""
+    from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+
+    if group.error_code or group.protocol != FAUST:
+        return
+    for _id, _client, host, metadata, *_ in group.members:
+        if not metadata:
+            continue
+        names = ConsumerProtocolMemberMetadata.decode(metadata).subscription
+        if changelog_name(group.group, "books") in names:
+            yield Member(group.group, host.removeprefix("/"), frozenset(names))
+
+
+def client_id(settings: Settings) -> str:
+    """Return what a worker of this installation calls itself to Kafka."""
+    return f"steelyard/{settings.installation}"
+
+
+# What was claimed
+
+
+async def _check_claim(settings: Settings) -> None:
+    """Claim the topics if nobody has; raise if somebody has who reads another venue.
+
+    Two that start at once may both claim. Both then see who was first, and the other one ends.
+    """
+    ours = venue_of(settings)
+    topic = settings.topic_prefix + "installation"
+    claims = await _claims(settings, topic)
+    if not claims:
+        await _append(settings, topic)
+        claims = await _claims(settings, topic)
+    theirs = next((found["venue"] for found in claims), ours)
+    if theirs != ours:
+        raise InstallationForeign(
+            f"The installation {settings.installation} on this Kafka reads the venue at {theirs}; "
+            f"this worker would write what it reads at {ours} into the same topics.\n"
+            "Give this one a name of its own (STEELYARD_INSTALLATION). If the installation itself "
+            "has moved to another venue, stop all its workers and run\n"
+            f"    {command()} topics --recreate {topic} --yes"
+        )
+
+
+def venue_of(settings: Settings) -> str:
+    """Return where the venue is: its host, whatever the port, which a demo chooses anew."""
+    host = urlsplit(settings.venue_url).hostname or ""
+    return "this machine" if host in LOOPBACK_HOSTS else host
+
+
+async def _claims(settings: Settings, topic: str) -> list[dict[str, Any]]:
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    tp = TopicPartition(topic, CLAIM_PARTITION)
+    values: list[bytes | None] = []
+    async with AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka.split(","), enable_auto_commit=False
+    ) as consumer:
+        consumer.assign([tp])
+        await consumer.seek_to_beginning(tp)
+        end = (await consumer.end_offsets([tp]))[tp]
+        while await consumer.position(tp) < end:
+            batches = await consumer.getmany(tp, timeout_ms=1_000)
+            values += [record.value for batch in batches.values() for record in batch]
+    return list(_decoded(values))
+
+
+def _decoded(values: Iterable[bytes | None]) -> Iterator[dict[str, Any]]:
+    for value in values:
+        try:
+            found = json.loads(value or b"")
+        except ValueError:
+            continue  # not ours
+        if isinstance(found, dict) and isinstance(found.get("venue"), str):
+            yield found
+
+
+async def _append(settings: Settings, topic: str) -> None:
+    from aiokafka import AIOKafkaProducer
+
+    claim = {
+        "installation": settings.installation,
+        "venue": venue_of(settings),
+        "worker": settings.worker_name,
+        "since_ms": time.time_ns() // 10**6,
+    }
+    servers = settings.kafka.split(",")
+    async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
+        await producer.send_and_wait(topic, json.dumps(claim).encode(), partition=CLAIM_PARTITION)
