@@ -3,10 +3,16 @@
 All else that could end it runs on that loop, and needs memory. So a thread looks whether the loop
 turns. It counts its own looks instead of seconds: a process that was paused, or a machine that was
 asleep, is not taken for a blocked loop. It says why, and a supervisor starts the worker again.
+
+That thread needs the interpreter, which compiled code may hold all the time. So the loop also winds
+up a timer of the standard library that runs in C: it writes where all threads are, and exits. It
+goes by the clock, twice as long, so a process that was stopped (SIGSTOP) for longer than that ends
+when it goes on; Kafka gave its partitions to others long before.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import mmap
 import os
@@ -24,12 +30,16 @@ SAY_AFTER_LOOKS: Final = 6
 """3 s: whoever follows this worker calls it stale by then."""
 END_AFTER_LOOKS: Final = 40
 """20 s: Kafka has given its partitions to others after 8."""
+HELD_FACTOR: Final = 2
+"""40 s: who holds the interpreter is not seen by the thread, which would have ended all before."""
 RESERVE_BYTES: Final = 16 * 1024**2
 """A worker that is refused so much would limp: what it drops is caught here and logged there."""
 END_AFTER_REFUSALS: Final = 4
 """2 s: no moment's peak."""
 SAY_TIMEOUT_S: Final = 1.0
 EXIT_CODE: Final = 1
+STDERR: Final = 2
+"""Its descriptor: the object may have been replaced by one without a file behind it."""
 FRAMES_SAID: Final = 12
 _ENDS: Final = "the worker ends, to be started again"
 
@@ -48,16 +58,20 @@ class Pulse:
     def start(self) -> None:
         """Begin to watch the loop of the thread that calls this."""
         self._loop_thread = threading.get_ident()
+        self._wind_up()
         for target in (self._watch, self._speak):
             threading.Thread(target=target, name="pulse", daemon=True).start()
 
     def beat(self) -> None:
         """Note that the loop turns."""
         self._beats += 1
+        if not self._stopped.is_set():
+            self._wind_up()
 
     def stop(self) -> None:
         """Watch no more: the loop ends."""
         self._stopped.set()
+        faulthandler.cancel_dump_traceback_later()
 
     def _watch(self) -> None:
         seen, looks = self._beats, 0
@@ -81,6 +95,12 @@ class Pulse:
                 self._say(logging.ERROR, f"{text}: {self._where(FRAMES_SAID)}")
                 self._end(EXIT_CODE)
                 return
+
+    @staticmethod
+    def _wind_up() -> None:
+        """Have the process exit with EXIT_CODE, as faulthandler does, unless it is wound again."""
+        after_s = HELD_FACTOR * END_AFTER_LOOKS * LOOK_EVERY_S
+        faulthandler.dump_traceback_later(after_s, exit=True, file=STDERR)
 
     def _has_no_memory(self) -> bool:
         try:

@@ -51,7 +51,7 @@ async def check_start(settings: Settings, folder: Path) -> None:
 
 
 async def _when_kafka_answers(settings: Settings) -> None:
-    """Check the topics and whose they are; wait for a Kafka that does not answer, and say so each minute."""
+    """Check topics and whose they are; wait for a silent Kafka, and say so each minute."""
     said_at = -math.inf
     while True:
         try:

@@ -76,7 +76,7 @@ def test_missing_topics_are_made_as_they_must_be(
 
 
 def test_a_worker_waits_for_a_kafka_that_does_not_answer(tmp_path: Path) -> None:
-    nobody = Settings(app_id="nobody", kafka="127.0.0.1:9", data_dir=tmp_path, partitions=2)
+    nobody = Settings(installation="nobody", kafka="127.0.0.1:9", data_dir=tmp_path, partitions=2)
     worker = Pipeline(nobody, ingest="false").start_worker(1)
     try:
         worker.wait_until(

@@ -58,7 +58,7 @@ def run(then: str, look_s: float) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("how", ["a_long_computation(600)", "time.sleep(600)"])
 def test_a_loop_that_is_blocked_for_good_ends_the_process_and_says_where(how: str) -> None:
-    done = run(how, look_s=0.02)
+    done = run(how, look_s=0.1)
     assert done.returncode == 1, done.stderr
     warned, ended = done.stderr.splitlines()
     assert warned.startswith("WARNING:steelyard.pulse:the event loop is blocked, ")
@@ -67,6 +67,32 @@ def test_a_loop_that_is_blocked_for_good_ends_the_process_and_says_where(how: st
     if "computation" in how:
         assert "a_long_computation" in ended
     assert "ended in peace" not in done.stdout
+
+
+HOLDERS = {
+    "in C, asleep": "import ctypes; ctypes.PyDLL(None).sleep(300)",
+    "in C, at work": "pow(7, 7 ** 11, 10 ** 40_000 + 1)",
+    "in a regular expression": "import re; re.match('(a+)+$', 'a' * 64 + 'b')",
+}
+"""Code that keeps the interpreter to itself, for far longer than a loop may be blocked."""
+
+
+@pytest.mark.parametrize("then", HOLDERS.values(), ids=HOLDERS)
+def test_code_that_holds_the_interpreter_ends_the_process_and_says_where(then: str) -> None:
+    started = time.monotonic()
+    done = run(then, look_s=0.02)
+    assert done.returncode == 1, done.stderr
+    assert time.monotonic() - started < LIMIT_S / 2
+    assert "Timeout" in done.stderr
+    assert 'File "<string>", line' in done.stderr
+    assert " in main" in done.stderr
+    assert "ended in peace" not in done.stdout
+
+
+def test_who_watches_no_more_is_not_ended() -> None:
+    then = "pulse.stop(); pulse.beat(); time.sleep(60 * app.pulse.LOOK_EVERY_S * 2)"
+    done = run(then, look_s=0.02)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_loop_that_turns_again_lives_on() -> None:
