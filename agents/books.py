@@ -87,6 +87,8 @@ def register(app: Steelyard) -> None:
         key = state.name.encode()
         is_behind = bool(outcome.windows) and app.shared.is_behind(frame)
         for record in outcome.windows:
+            if source.offset < state.inexact_until and record["status"] == "complete":
+                record["status"] = "gap"
             value = encode_window(record)
             await windows.add(partition, key, value, is_behind=is_behind)
             length_ms = record["length_ms"]

@@ -33,7 +33,7 @@ class BooksCodec:
         """Return the processor of a record; raise BadRecord."""
         position, payload = unpack(record, VERSION)
         try:
-            rules, content, state = _decoder.decode(payload)
+            rules, content, inexact_until, state = _decoder.decode(payload)
             check_read(position, content)
             if rules != self._rules:
                 raise BadRecord(f"computed by the rules {rules}, now they are {self._rules}")
@@ -44,11 +44,12 @@ class BooksCodec:
         except (msgspec.DecodeError, ValueError, TypeError, KeyError, IndexError) as error:
             raise BadRecord(f"not the state of an instrument: {error}") from error
         processor.position = position
+        processor.inexact_until = inexact_until
         return processor
 
     def dump(self, key: bytes, state: Processor, position: int) -> bytes:
         """Return the record of a processor as of a position; raise ValueError if it is broken."""
         check_written(position, state.position)
         state.instrument.check()
-        payload = [self._rules, state.position, state.to_record()]
+        payload = [self._rules, state.position, state.inexact_until, state.to_record()]
         return pack(VERSION, position, _encoder.encode(payload))

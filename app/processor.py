@@ -78,6 +78,8 @@ class Processor:
         self.received_ns = 0
         self.position = 0
         """Offset of the next record of the feed; what is before it is included."""
+        self.inexact_until = 0
+        """Windows that close below this offset were computed from a feed with a hole."""
         self.end_reason = ""
         """Why the session ended for this instrument; empty while it goes on."""
         self.asked_ms = 0
@@ -222,6 +224,16 @@ class Processor:
             self._begin_anew()
             self.instrument.venue = venue
             outcome.needs_resync = True
+
+    def miss(self, end: int) -> None:
+        """Note that frames of the feed are gone: what was in them is not known, so the book is not.
+
+        What is computed from here on differs from what may have been published before of the same
+        feed up to `end`: no window of that is complete.
+        """
+        self._lose()
+        self.inexact_until = end
+        self.asked_ms = 1  # a snapshot is asked for with the next tick
 
     def _lose(self) -> None:
         self.instrument.lose()

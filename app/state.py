@@ -97,6 +97,7 @@ class WorkerState:
         self.on_closed: Callable[[ClosedWindow], None] | None = None
         """Is told of each window that is closed here."""
         self.books.on_settled.append(self._forget_partitions)
+        self.books.on_missed = Processor.miss
         self.ingest: Ingest | None = None
         """The service that holds the socket, where this worker ingests."""
 

@@ -71,6 +71,9 @@ class Checkpoints(Generic[S]):
                     if not records and not partition.changelog_next:
                         records[NO_STATE] = None
                 await acknowledged(sent)
+                if not keeper.may_send(partition):  # it was given up meanwhile
+                    partition.put_back()
+                    return None
                 if records:
                     await self._append(partition, records)
                     keeper.on_written(keeper.table.name, records.values(), time.monotonic() - now)
@@ -83,7 +86,7 @@ class Checkpoints(Generic[S]):
                 partition.unsure += resent
                 partition.sent = sent + partition.sent
                 raise
-        return safe
+        return safe if keeper.may_send(partition) else None
 
     async def _take(
         self,

@@ -8,10 +8,13 @@ is fetched while deliveries are waiting (held), or while all that comes of it is
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Final
 
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 from mode.services import WaitResults
@@ -23,8 +26,12 @@ from app.exact.thread import CALM_FETCH_WAIT_MS, FETCH_WAIT_MS, ExactThread
 
 MAX_UNDONE: Final = 2
 """Deliveries of a topic that may be under way: one is processed, and the next is at hand."""
+LOOK_EVERY_S: Final = 1.0
+"""A partition that has not moved from one look to the next, although it has more, is read again."""
 HELD_WAIT_S: Final = 0.02
 """While partitions are held, a fetch of the others waits so long, so that they are soon let go."""
+
+log = logging.getLogger("steelyard.consumer")
 
 
 class FetchingConsumer(driver.Consumer):  # type: ignore[misc]
@@ -45,6 +52,8 @@ class FetchingConsumer(driver.Consumer):  # type: ignore[misc]
         """Partitions of which nothing is fetched until a delivery is done."""
         self.unfetched: set[TP] = set()
         """Partitions of which nothing is fetched because all that comes is looped back."""
+        self._look_at = 0.0
+        """When to look next for partitions that stand still."""
 
     def _new_consumer_thread(self) -> ExactThread:
         return ExactThread(self, loop=self.loop, beacon=self.beacon)
@@ -89,7 +98,7 @@ class FetchingConsumer(driver.Consumer):  # type: ignore[misc]
             mine = {
                 tp: records
                 for tp, records in fetched.items()
-                if keeper.wants(tp) and tp not in keeper.rereads()
+                if keeper.wants(tp) and not keeper.is_reread(tp)
             }
             if mine:
                 others[next(iter(mine))] = [self._delivery(keeper, mine)]
@@ -178,11 +187,50 @@ class FetchingConsumer(driver.Consumer):  # type: ignore[misc]
             other.close()
         return WaitResults([handover], [begun.value], False)
 
-    async def _reread(self) -> None:
+    async def _still_there(self, keeper: StateKeeper[Any], wanted: dict[TP, int]) -> dict[TP, int]:
+        """Return where to go on; what retention has deleted meanwhile is skipped, and said."""
+        try:
+            firsts = await self.earliest_offsets(*wanted)
+        except KafkaError as error:
+            log.debug("Kafka does not say where topics begin: %r", error)
+            return wanted
+        if not self.flow_active:  # revoked meanwhile: what is skipped is up to the next owner
+            return {}
+        for tp, position in wanted.items():
+            first = firsts.get(tp) or 0
+            if first > position:
+                await keeper.skip(tp, first)
+        return {tp: max(position, firsts.get(tp) or 0) for tp, position in wanted.items()}
+
+    def _look_for_standing(self) -> None:
+        """Read again where nothing comes although there is more.
+
+        The client goes on at the beginning of a log by itself when what it wants is not there any
+        more; until somebody appends the next record nothing would show that.
+        """
+        now = time.monotonic()
+        if now < self._look_at or not self.flow_active:
+            return
+        self._look_at = now + LOOK_EVERY_S
         assigned = self.assignment()
         for keeper in self.keepers:
-            seeks = {tp: offset for tp, offset in keeper.rereads().items() if tp in assigned}
-            if seeks and self.flow_active:
+            if self._undone.get(keeper.topic):
+                continue
+            for number, partition in keeper.partitions.items():
+                tp = keeper.input_tp(number)
+                stood, partition.looked_at = partition.looked_at, partition.position
+                if tp not in assigned or tp in self.unfetched or stood != partition.position:
+                    continue
+                if (super().highwater(tp) or 0) > partition.position:
+                    partition.is_reread = True
+
+    async def _reread(self) -> None:
+        self._look_for_standing()
+        assigned = self.assignment()
+        for keeper in self.keepers:
+            wanted = {tp: offset for tp, offset in keeper.rereads().items() if tp in assigned}
+            if wanted and self.flow_active:
+                seeks = await self._still_there(keeper, wanted)
                 await self.seek_wait(seeks)
                 for tp in seeks:
                     keeper.reread_done(tp)

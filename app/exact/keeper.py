@@ -94,6 +94,9 @@ class StateKeeper(Generic[S]):
         self.send_later: Callable[[Partition[S]], Awaitable[None]] | None = None
         """Sends what a partition holds in `later`, its futures into `sent`."""
         self.on_written: Written = _not_measured
+        self.on_missed: Callable[[S, int], object] | None = None
+        """Is told of a state that misses input which is gone, and of the offset up to which windows
+        and the like may have been published before, from all of the input."""
         self._checkpoints = Checkpoints(self)
 
     # For the agent
@@ -141,10 +144,9 @@ class StateKeeper(Generic[S]):
         """Whether a record is the one that is wanted; one beyond it has what is missing reread."""
         if record.offset <= partition.position:
             return record.offset == partition.position
-        now = time.monotonic()
-        if now - partition.reread_at >= REREAD_INTERVAL_S:
-            partition.reread_at = now
+        if not partition.is_reread:
             partition.is_reread = True
+            partition.reread_at = max(time.monotonic(), partition.reread_at + REREAD_INTERVAL_S)
             log.info(
                 "%s-%d: wanted offset %d, was given %d; reading again",
                 self.topic,
@@ -195,18 +197,58 @@ class StateKeeper(Generic[S]):
         return TP(self.topic, number)
 
     def rereads(self) -> dict[TP, int]:
-        """Return the positions to be read again, by partition, until `reread_done`."""
+        """Return the positions to be read again now, by partition, until `reread_done`."""
+        now = time.monotonic()
         return {
             TP(self.topic, number): partition.position
             for number, partition in self.partitions.items()
-            if partition.is_reread
+            if partition.is_reread and now >= partition.reread_at
         }
+
+    def is_reread(self, tp: TP) -> bool:
+        """Whether what is fetched of a partition will be read again."""
+        partition = self.partitions.get(tp.partition)
+        return partition is not None and partition.is_reread
 
     def reread_done(self, tp: TP) -> None:
         """The consumer stands at the wanted position again."""
         partition = self.partitions.get(tp.partition)
         if partition is not None:
             partition.is_reread = False
+
+    async def skip(self, tp: TP, first: int) -> None:
+        """Go on at the first offset that there is: what was wanted is not there any more."""
+        partition = self.partitions.get(tp.partition)
+        if partition is None:
+            return
+        async with partition.whole:
+            if partition.position < first:
+                self._say_expired(partition.number, partition.position, first)
+                partition.position = first
+                self._miss(partition, first)
+
+    def _say_expired(self, number: int, wanted: int | None, first: int) -> None:
+        log.warning(
+            "%s-%d: %s was wanted, but the topic begins at %d: records expired before they were "
+            "processed, and what was in them is missing",
+            self.topic,
+            number,
+            "its beginning" if wanted is None else wanted,
+            first,
+        )
+
+    def _miss(self, partition: Partition[S], end: int) -> None:
+        """Tell the states that input of theirs is gone; the position is already behind it.
+
+        `end` is the first offset of which nothing was published yet.
+        """
+        if self.on_missed is None:
+            return
+        for key, state in partition.states.items():
+            if state.position < partition.position or key in partition.reset:
+                state.position = partition.position
+                self.on_missed(state, end)
+                partition.rewrite([key])
 
     def committable(self, tp: TP) -> int | None:
         """Return the position to commit, None of a partition that may have another owner."""
@@ -234,10 +276,17 @@ class StateKeeper(Generic[S]):
             partition.is_fenced = True
 
     def begin(
-        self, number: int, position: int, first: int, end: int, changelog: range | None = None
+        self,
+        number: int,
+        committed: int | None,
+        first: int,
+        end: int,
+        changelog: range | None = None,
     ) -> None:
         """Take over a partition whose table has been recovered, at the position committed.
 
+        If that is not there any more, or nothing is committed, it is begun at `first`, and the
+        states that do not include what was before are told.
         If a state can't be read, or the changelog (the offsets that it has) cannot have held them
         all, the partition is begun at `first`, the earliest offset that there is: the keys that
         have a state skip what theirs includes, the others are computed again.
@@ -247,6 +296,8 @@ class StateKeeper(Generic[S]):
         """
         if number in self.partitions:
             return
+        is_expired = first > 0 and (committed is None or committed < first)
+        position = first if committed is None else max(committed, first)
         if not first <= position <= end:
             raise InvariantBroken(
                 f"{self.topic}-{number}: begun at {position}, but there is {first} to {end}"
@@ -267,6 +318,10 @@ class StateKeeper(Generic[S]):
                 if self._load_into(partition, key, record) is None:
                     partition.position = first
             partition.rewrite(partition.reset)
+        if is_expired and (committed is not None or partition.states):
+            self._say_expired(number, committed, first)
+        if is_expired or partition.reset:
+            self._miss(partition, end)
         if changelog is not None and partition.changelog_next > changelog.stop:
             # What is here is not there any more: all of it is written again.
             store.forget_offset(number)

@@ -76,6 +76,9 @@ class Partition(Generic[S]):
     is_reread: bool = False
     """Whether the consumer is to go back to the position, and fetch from there on."""
     reread_at: float = 0.0
+    """When that is due, in monotonic seconds: the same place is not read again and again."""
+    looked_at: int = -1
+    """The position when the consumer looked last for one that stands still."""
 
     def touch(self, key: bytes, offset: int, input_bytes: int = 0) -> None:
         """Note that the record at an offset of the input changed a state: while it is applied."""

@@ -49,6 +49,8 @@ class ExactConsumer(FetchingConsumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._forces_commit = False
+        self._revocations = 0
+        """How often partitions were given up: what was asked before is not acted on after."""
         self.has_settled = False
         """Whether the last commit has been made: only Faust's own clean-up is left."""
 
@@ -63,21 +65,30 @@ class ExactConsumer(FetchingConsumer):
         The fetcher, too, calls this, after it dropped what it had fetched because the flow was
         stopped: in the middle of a rebalance, before the tables are recovered. Nothing is taken
         over then.
+
+        Whatever is awaited here, partitions may be revoked meanwhile, long before there is another
+        assignment or generation: what was revoked is not taken over again.
         """
+        asked = self.app.consumer_generation_id, self._revocations
+
+        def is_outdated() -> bool:
+            return bool(asked != (self.app.consumer_generation_id, self._revocations))
+
         await super().perform_seek()
+        if is_outdated():
+            return
         self.fetch_all()
         if asyncio.current_task() is self._fetching:
             await self._seek_back_recovery()
             return
         mine = [tp for tp in self.assignment() if self._keeper(tp) is not None]
-        if not mine:
-            return
-        generation = self.app.consumer_generation_id
-        earliest = await self.earliest_offsets(*mine)
-        ends = await self.highwaters(*mine)
-        changelogs = await self._changelogs(mine)
-        if generation != self.app.consumer_generation_id or not self.assignment() >= set(mine):
+        earliest = await self.earliest_offsets(*mine) if mine else {}
+        ends = await self.highwaters(*mine) if mine else {}
+        changelogs = await self._changelogs(mine) if mine else {}
+        if is_outdated() or not self.assignment() >= set(mine):
             return  # another rebalance came meanwhile, and is followed by another seek
+        for each in self.keepers:
+            each.drop([n for n in each.partitions if each.input_tp(n) not in mine])
         seeks: dict[TP, int] = {}
         for tp in mine:
             keeper = self._keeper(tp)
@@ -85,28 +96,21 @@ class ExactConsumer(FetchingConsumer):
             committed = self._committed_offset[tp]
             first = earliest.get(tp) or 0
             end = ends.get(tp) or 0
-            position = max(committed or 0, first)
-            if committed is not None and committed < first:
-                log.warning(
-                    "%s-%d: committed %d, but the topic begins at %d: %d records expired unread",
-                    tp.topic,
-                    tp.partition,
-                    committed,
-                    first,
-                    first - committed,
-                )
-            if position > end:
+            if committed is not None and committed > end:
                 log.warning(
                     "%s-%d: committed %d, but the topic ends at %d: it was made anew",
                     tp.topic,
                     tp.partition,
-                    position,
+                    committed,
                     end,
                 )
-                position = first
-            keeper.begin(tp.partition, position, first, end, changelogs[tp])
+                committed = first
+            keeper.begin(tp.partition, committed, first, end, changelogs[tp])
             seeks[tp] = keeper.partitions[tp.partition].position
-        await self.seek_wait(seeks)
+        if seeks:
+            await self.seek_wait(seeks)
+        if is_outdated():
+            return
         for keeper in self.keepers:
             keeper.settled()
 
@@ -210,6 +214,7 @@ class ExactConsumer(FetchingConsumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Checkpoint and commit before partitions are given up (F2); then forget their states."""
+        self._revocations += 1
         self.stop_flow()
         # What is asked of the broker until all is shared anew has to wait behind each fetch.
         self._thread.let_fetches_wait(FETCH_WAIT_MS)

@@ -1,0 +1,75 @@
+"""A feed that retention trims under a worker, or before it starts: it goes on at once, flagged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from app.settings import Settings
+from tests.chaos.hand import Session, change, snapshot
+from tests.chaos.test_by_hand import Hand
+from tests.harness.pipeline import Pipeline
+
+pytestmark = [pytest.mark.timeout(150), pytest.mark.chaos_quick]
+
+AT_ONCE_S = 8.0
+"""The watchdog ends a worker that stands still after 60."""
+
+
+async def trim(settings: Settings, topic: str, partition: int, before: int = -1) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    await admin.start()
+    try:
+        deletion = {TopicPartition(topic, partition): RecordsToDelete(before_offset=before)}
+        await admin.delete_records(deletion)
+    finally:
+        await admin.close()
+
+
+def statuses(hand: Hand, topic: str) -> list[list[str]]:
+    """Return what was published of each second, in the order of the seconds."""
+    found: dict[int, list[str]] = {}
+    for record in hand.read(topic):
+        window = json.loads(record.value or b"")
+        if window["length_ms"] == 1_000:
+            found.setdefault(window["start_ms"], []).append(window["status"])
+    return [found[start] for start in sorted(found)]
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+def test_a_trimmed_feed_is_gone_on_with_at_once(installation: Settings, is_running: bool) -> None:
+    with Pipeline(installation, ingest="false") as pipeline:
+        hand = Hand(pipeline)
+        hand.start()
+        session = Session("s")
+        hand.send(session.frame(snapshot(1, 1), at=1, connects=True))
+        hand.send(*(session.frame(change(n, n - 1, float(n), n), at=n) for n in range(2, 25)))
+        hand.wait_committed()
+        worker = hand.run.worker(1)
+        worker.signal(signal.SIGSTOP) if is_running else hand.run.terminate(1)
+        hand.send(*(session.frame(change(n, n - 1, float(n), n), at=n) for n in range(25, 40)))
+        asyncio.run(trim(installation, hand.feed, hand.partition))
+        worker.signal(signal.SIGCONT) if is_running else hand.start()
+        began = time.monotonic()
+        worker = hand.run.worker(1)
+        hand.wait("said", lambda: b"but the topic begins at 39" in worker.log.read_bytes())
+        if is_running:
+            assert time.monotonic() - began < AT_ONCE_S, "with nothing new in the feed"
+        hand.send(session.tick(60))  # nothing of the instrument itself
+        hand.send(session.frame(snapshot(100, 70), at=70), session.tick(110))
+        hand.wait_committed()
+        hand.run.finish()
+        requests = [json.loads(each.value or b"") for each in hand.read(pipeline.topic("control"))]
+        published = statuses(hand, pipeline.topic("windows"))
+        assert "Traceback" not in worker.log.read_text()
+    assert requests, "the book is asked for: whatever was in the records is not in it"
+    first, *later = published
+    assert first == ["complete"] or first == ["partial"]
+    assert ["gap"] in later
+    assert all(len(set(each)) == 1 for each in published)
