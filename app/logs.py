@@ -32,19 +32,20 @@ QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka", "app")
 
 OURS: Final = "steelyard"
 LIKE_IT_PER_MINUTE: Final = 3
+OURS_LIKE_IT_PER_MINUTE: Final = 20
+"""Ours are of changes; but an overflow is one of each channel."""
 OF_A_LOGGER_PER_MINUTE: Final = 20
 MINUTE_S: Final = 60.0
 MOST_COMPARED: Final = 60
 """Characters of a text."""
-MOST_COUNTED: Final = 1_000
-"""Texts of which it is known how many were left out."""
+
+log = logging.getLogger("steelyard.logs")
 
 
 class Restraint(logging.Filter):
-    """Lets through a few lines a minute of what libraries say again and again.
+    """Lets through a few lines a minute of what is said again and again, and counts the rest.
 
-    While Kafka is away its clients repeat the same line many times a second. The next line like
-    those left out says how many they were. Our own lines are of changes, and all let through.
+    While Kafka is away its clients repeat the same line many times a second.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -53,33 +54,35 @@ class Restraint(logging.Filter):
         self._begun_s = 0.0
         self._passed: Counter[tuple[str, str]] = Counter()
         """In this minute: lines like each other of a logger and, without a text, all of it."""
-        self._left_out: Counter[tuple[str, str]] = Counter()
-        """Since the last line like them."""
+        self._left_out: Counter[str] = Counter()
+        """In this minute, by logger."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a record becomes a line; it says how many like it have not."""
-        if record.name.partition(".")[0] == OURS:
-            return True
+        """Return whether a record becomes a line."""
         now = self._now()
         if now - self._begun_s >= MINUTE_S:
-            self._begun_s = now
-            self._passed.clear()
+            self._begin(now)
+        is_ours = record.name.partition(".")[0] == OURS
         # Texts that were put together before differ by their numbers.
         like = record.name, re.sub(r"\d+", "#", str(record.msg)[:MOST_COMPARED])
         all_of_it = record.name, ""
-        if (
-            self._passed[like] >= LIKE_IT_PER_MINUTE
-            or self._passed[all_of_it] >= OF_A_LOGGER_PER_MINUTE
-        ):
-            if len(self._left_out) >= MOST_COUNTED:
-                self._left_out.clear()
-            self._left_out[like] += 1
+        most = OURS_LIKE_IT_PER_MINUTE if is_ours else LIKE_IT_PER_MINUTE
+        is_much = not is_ours and self._passed[all_of_it] >= OF_A_LOGGER_PER_MINUTE
+        if is_much or self._passed[like] >= most:
+            self._left_out[record.name] += 1
             return False
         self._passed[like] += 1
         self._passed[all_of_it] += 1
-        if left_out := self._left_out.pop(like, 0):
-            record.left_out = left_out
         return True
+
+    def _begin(self, now: float) -> None:
+        """Begin a minute, and say what was left out in the one before."""
+        self._begun_s = now
+        self._passed.clear()
+        left_out, self._left_out = self._left_out, Counter()
+        if left_out:
+            counts = ", ".join(f"{count} of {name}" for name, count in left_out.most_common())
+            log.info("lines like others were left out: %s", counts)
 
 
 def logging_config(configured: Settings) -> dict[str, Any]:

@@ -116,6 +116,9 @@ def _degraded(shared: WorkerState) -> list[str]:
         reasons.append(f"partitions {sorted(behind)} are behind: {lag} frames to be processed")
     if silent := sorted(set(quiet) - behind.keys()):
         reasons.append(f"the feed of partitions {silent} is stale")
+    answers = [state for state in shared.states().values() if state.status != "retired"]
+    if answers and all(shared.status_of(state) == "stale" for state in answers):
+        reasons.append(f"all {len(answers)} instruments are answered as stale")
     states = shared.owned_states()
     lost = [state for state in states if state.status != "live"]
     if lost:

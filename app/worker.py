@@ -169,12 +169,14 @@ class Steelyard(faust.App):  # type: ignore[misc]
         deadline = threading.Timer(STOP_DEADLINE_S, end_now, [self])
         deadline.daemon = True
         deadline.start()
-        await super().stop()
-        deadline.cancel()
-        reason = refusal(self.crash_reason)
-        if reason is not None:  # Faust would exit with 1, and a traceback
-            print(f"error: {reason}", file=sys.__stderr__, flush=True)
-            os._exit(reason.exit_code)
+        try:
+            await super().stop()
+        finally:
+            deadline.cancel()
+            reason = refusal(self.crash_reason)
+            if reason is not None:  # Faust would exit with 1, and a traceback
+                print(f"error: {reason}", file=sys.__stderr__, flush=True)
+                os._exit(reason.exit_code)
 
     @property
     def knows_coordinator(self) -> bool:
