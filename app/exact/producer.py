@@ -33,8 +33,9 @@ SNAPPY: Final[int] = DefaultRecordBatch.CODEC_SNAPPY
 """For batches of a few hundred bytes."""
 ZSTD: Final[int] = DefaultRecordBatch.CODEC_ZSTD
 """For larger ones."""
-FLUSH_TIMEOUT_S: Final = 5.0
-"""Faust flushes when partitions are given up, which must not wait for a broker that is away."""
+FLUSH_TIMEOUT_S: Final = 1.0
+"""Faust flushes when partitions are given up, which must not wait for a broker that is away. What
+a commit includes has been waited for before."""
 
 
 class ExactProducer(driver.Producer):  # type: ignore[misc]

@@ -76,6 +76,11 @@ class ExactThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """Whether it is known which broker coordinates the group; not so while none can."""
         return self._consumer is None or self._coordinator.coordinator_id is not None
 
+    @property
+    def is_member(self) -> bool:
+        """Whether the group knows this worker; not so after an outage that outlived its session."""
+        return self._consumer is not None and self._coordinator.generation > 0
+
     # What a take-over asks has to be answered some time; an outage in its middle ended the worker.
 
     async def earliest_offsets(self, *partitions: TP) -> Mapping[TP, int]:

@@ -218,7 +218,8 @@ class ExactConsumer(FetchingConsumer):
         self.stop_flow()
         # What is asked of the broker until all is shared anew has to wait behind each fetch.
         self._thread.let_fetches_wait(FETCH_WAIT_MS)
-        await self.final_commit()
+        if self._thread.is_member:  # if not, nothing can be committed: the others may have it all
+            await self.final_commit()
         await super().on_partitions_revoked(revoked)
         for keeper in self.keepers:
             keeper.drop([tp.partition for tp in revoked if keeper.wants(tp)])
