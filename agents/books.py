@@ -109,6 +109,8 @@ def register(app: Steelyard) -> None:
                 message=message,
             )
             app.shared.metrics.refused(reason)
+            if not state.is_served:
+                log.warning("%s (feed-%d, offset %d)", reason, source.partition, source.offset)
             await send(partition, refused, key, value)
         if outcome.needs_resync:
             log.warning("%s does not follow: asking for a snapshot", state.name)

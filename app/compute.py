@@ -32,6 +32,10 @@ class Tally:
     unreadable: int = 0
     windows: int = 0
     counts: Counter[str] = field(default_factory=Counter)
+    served: int = 0
+    """Book channels of which windows were computed."""
+    unserved: Counter[str] = field(default_factory=Counter)
+    """Messages of instruments that are not served, by the instrument."""
 
 
 def compute(
@@ -53,6 +57,9 @@ def compute(
     for processor in player.processors():
         tally.counts.update(processor.counts)
         tally.counts.update(processor.audit.counts())
+        tally.served += processor.is_served
+        if not processor.is_served:
+            tally.unserved[processor.name] += processor.counts["unserved"]
 
 
 SESSION: Final = "recording"

@@ -18,6 +18,7 @@ from app.framer import Framer
 from deribit import events
 from deribit.client import Client, Stamped
 from deribit.messages import instrument_of
+from deribit.served import sizes_as_listed
 from deribit.words import Kind, without_raw
 from models import frame
 
@@ -113,6 +114,7 @@ class Connection:
             channels = {without_raw(name): without_raw(book) for name, book in channels.items()}
         given_up = self._followed.keys() - channels.keys()
         self._followed = dict(channels)
+        self.rejected = {name: why for name, why in self.rejected.items() if name in channels}
         received_ns = self.client.time_ns()
         for name in sorted(given_up):
             if name.startswith(TRADES_PREFIX) and instrument_of(name) in self._with_trades:
@@ -208,8 +210,9 @@ class Connection:
         if described is None or book is None or self._described.get(name) == described:
             return
         self._described[name] = described
+        linear = sizes_as_listed(described).linear  # what is followed is served
         mark = frame.Described(
-            received_ns, described.linear, described.tick_sizes, described.price_index or ""
+            received_ns, linear, described.tick_sizes, described.price_index or ""
         )
         self.framer.add(name, book, mark, received_ns)
 

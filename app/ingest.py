@@ -21,11 +21,11 @@ from app.framer import Framer, Outbox
 from app.pace import linger_s
 from app.publisher import Publish, Publisher, PublishRefused
 from app.spread import Spread
-from app.wanted import FINEST_PUBLIC_INTERVAL, Wanted
+from app.wanted import FINEST_PUBLIC_INTERVAL, Wanted, perpetuals, why_not
 from deribit import events
 from deribit.client import Client, ClientCounts
 from deribit.limits import Limits
-from deribit.messages import instrument_of
+from deribit.messages import instrument_of, is_incremental_book
 from deribit.words import Kind
 from models.frame import Notification
 
@@ -36,6 +36,8 @@ __all__ = ["Ingest", "IngestCounts", "VenueRefused"]
 
 MAX_CHANNELS_PER_CONNECTION: Final = 500
 """131 instruments on three channels are 393: about 500 messages/s at the measured peak."""
+CHANNELS_NAMED: Final = 5
+"""Of those that the venue does not serve, in one sentence."""
 STOP_TIMEOUT_S: Final = 3.0
 MAX_ANNOUNCEMENTS: Final = 256
 """What the venue says of all instruments, kept for those that are followed later; the venue has
@@ -87,8 +89,10 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         self.counts = IngestCounts()
         self.outbox = Outbox()
         self.instruments: dict[str, events.Instrument] = {}
-        """All open perpetuals of the venue, as it described them last."""
+        """All open futures of the venue, as it described them last."""
         self.wanted = Wanted(partition_of, instruments, kinds, book_interval)
+        self._refused: dict[str, str] = {}
+        """What is asked for and not ingested, as it was last said."""
         self._worker = worker
         self._partition_of = partition_of
         self._another = another
@@ -191,7 +195,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
 
     @property
     def rejected(self) -> dict[str, str]:
-        """Channels that the venue does not serve, and why."""
+        """Channels that are followed and that the venue does not serve, and why."""
         return {name: why for one in self.connections for name, why in one.rejected.items()}
 
     def waiting(self) -> Waiting:
@@ -204,7 +208,10 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         return Waiting(sum(client.waiting for client in clients), frames, oldest_s)
 
     def troubles(self) -> list[str]:
-        """Say what is not as it should be between us and the venue."""
+        """Say what is not as it should be between us and the venue.
+
+        What was asked for and cannot be had is a trouble too, but none that waiting would mend.
+        """
         connections = self.connections
         lost = sum(one.session is None for one in connections)
         troubles: list[str] = []
@@ -214,7 +221,23 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
             troubles.append(f"{lost} of {len(connections)} connections to the venue are lost")
         if any(one.has_fallen_back for one in connections):
             troubles.append("the venue gives raw only with an API key: 100ms is followed instead")
+        refused = self.wanted.refused()
+        troubles += refused.values()
+        rejected = [name for name in self.rejected if instrument_of(name) not in refused]
+        if rejected:
+            names = ", ".join(rejected[:CHANNELS_NAMED]) + ", …" * (len(rejected) > CHANNELS_NAMED)
+            troubles.append(f"the venue does not serve {len(rejected)} channels: {names}")
         return troubles
+
+    def awaited(self) -> list[str]:
+        """Return the instruments that are to have a book here: wanted, and not rejected."""
+        rejected = {instrument_of(name) for name in self.rejected if is_incremental_book(name)}
+        return [name for name in self.wanted.instruments() if name not in rejected]
+
+    @property
+    def knows_listing(self) -> bool:
+        """Whether the venue has said which instruments there are."""
+        return bool(self.instruments)
 
     # The service
 
@@ -268,13 +291,16 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
     def _listed(self, instruments: Iterable[events.Instrument]) -> None:
         listed = {instrument.instrument_name: instrument for instrument in instruments}
         if not listed:
-            log.warning("the venue lists no open perpetual: the last list stays in use")
+            log.warning("the venue lists no open future: the last list stays in use")
             return
         if listed.keys() != self.instruments.keys():
-            log.info("the venue lists %d open perpetuals", len(listed))
+            served, others = perpetuals(listed)
+            log.info("the venue lists %d open futures, %d perpetuals", len(listed), len(served))
+            for name in others:  # nobody has asked for it by name
+                log.info("%s", why_not(name, listed))
         self.instruments.clear()  # the connections look into it
         self.instruments.update(listed)
-        self.wanted.listed = tuple(listed)
+        self.wanted.listed = self.instruments
         self._choose("delisted")
         for connection in self.connections:
             connection.describe_all()
@@ -301,6 +327,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
 
     def _choose(self, reason: str) -> None:
         """Subscribe what is wanted now; give up, for this reason, what is not."""
+        self._say_refused()
         channels = self.wanted.channels()
         instruments = {name: instrument_of(name) for name in channels}
         if self._another is not None:
@@ -323,6 +350,14 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         # Partitions without an instrument have ticks too: they say that the venue is heard.
         self._connections[0].partitions = self.wanted.partitions
         self._give_up_strangers()
+
+    def _say_refused(self) -> None:
+        """Say once what is asked for and not ingested."""
+        refused = self.wanted.refused()
+        for name, why in refused.items():
+            if self._refused.get(name) != why:
+                log.warning("%s", why)
+        self._refused = refused
 
     def _give_up_strangers(self) -> None:
         """End, in the feed, what was ingested before and is not wanted any more.

@@ -25,6 +25,7 @@ def live_state(
         channel=instrument.channel,
         status=state.status,
         simulated=state.is_simulated,
+        linear=instrument.linear,
         worker=state.worker,
         partition=partition,
         change_id=book.change_id,

@@ -17,7 +17,8 @@ from app.audit import Audit
 from app.rules import Retirement, Rules
 from app.silence import Silence
 from app.told import Told
-from deribit.messages import Ignored, Unreadable, decode, is_linear
+from deribit.messages import Ignored, Unreadable, decode
+from deribit.served import is_linear, why_not_served
 from deribit.statements import Figures, Quote, Statement
 from models.frame import (
     Connected,
@@ -67,6 +68,8 @@ class Processor:
         self.name = name
         self.rules = rules
         self.told = Told()
+        self.is_served = False
+        """Whether the unit of its sizes is known; nothing is computed of what is not served."""
         self.audit = Audit()
         self.silence = Silence()
         self.instrument = self._new_instrument()
@@ -114,7 +117,7 @@ class Processor:
             outcome.needs_resync = True
         self.sequence = sequence
         self._take(frame.items, outcome)
-        if self.instrument.is_live:
+        if self.instrument.is_live or not self.is_served:
             outcome.needs_resync = False
         return outcome
 
@@ -149,10 +152,11 @@ class Processor:
         self.audit.interrupt()
 
     def _new_instrument(self) -> Instrument:
-        told = self.told.linear
+        linear = is_linear(self.name, self.told.linear)
+        self.is_served = linear is not None
         return Instrument(
             self.name,
-            linear=is_linear(self.name) if told is None else told,
+            linear=linear is True,
             spans=self.rules.spans,
             grace_ms=self.rules.grace_ms,
         )
@@ -161,6 +165,9 @@ class Processor:
         for place, item in enumerate(items):
             if type(item) is Notification:
                 self.received_ns = received_ns = item.received_ns
+                if not self.is_served:
+                    self._refuse_unserved(place, item.message, outcome)
+                    continue
                 self.instrument.hear(received_ns)
                 self.silence.hear()
                 try:
@@ -172,6 +179,12 @@ class Processor:
                 self._tick(item, outcome)
             else:
                 self._mark(item, outcome)
+
+    def _refuse_unserved(self, place: int, message: bytes, outcome: Outcome) -> None:
+        """Refuse a message of an instrument that is not served: say so once, and count them."""
+        if not self._counts["unserved"]:
+            outcome.refused.append((place, why_not_served(self.name), message))
+        self._counts["unserved"] += 1
 
     def _tick(self, tick: Tick, outcome: Outcome) -> None:
         if self.retirement.is_over(self.instrument.clock_ms):
@@ -209,8 +222,8 @@ class Processor:
     def _describe(self, described: Described, outcome: Outcome) -> None:
         """Take the venue's description; begin anew if sizes are in another unit than was thought.
 
-        The unit is known by the name until the venue says it: its list and the first snapshot
-        arrive in any order.
+        The unit is known by the name, if it is, until the venue says it: its list and the first
+        snapshot arrive in any order.
         """
         try:
             self.told.describe(described)
@@ -218,12 +231,13 @@ class Processor:
             self._counts["refused"] += 1
             outcome.refused.append((0, f"description: {error}", b""))
             return
-        linear = self.told.linear
-        if linear is not None and linear != self.instrument.linear:
-            venue = self.instrument.venue
+        linear = is_linear(self.name, self.told.linear)
+        if linear is not None and (linear != self.instrument.linear or not self.is_served):
+            venue, was_served = self.instrument.venue, self.is_served
             self._begin_anew()
             self.instrument.venue = venue
-            outcome.needs_resync = True
+            self._note_retirement()
+            outcome.needs_resync = was_served or self._counts["unserved"] > 0
 
     def miss(self, end: int) -> None:
         """Note that frames of the feed are gone: what was in them is not known, so the book is not.
@@ -266,8 +280,8 @@ class Processor:
 
     @property
     def is_retired(self) -> bool:
-        """Whether the instrument is not ingested any more, by somebody's will, or has ended."""
-        return self.end_reason in RETIRING_REASONS or self.told.is_gone
+        """Whether there are no numbers: not served, given up by somebody's will, or ended."""
+        return not self.is_served or self.end_reason in RETIRING_REASONS or self.told.is_gone
 
     def _note_retirement(self) -> None:
         if self.is_retired and not self.retirement.is_retired:
@@ -387,4 +401,5 @@ class Processor:
         self.audit.restore(audit)
         self.silence.restore(silence)
         self.instrument = self._new_instrument()
-        self.instrument.restore(instrument)
+        if self.is_served:  # else it is a state of a release that served whatever it was sent
+            self.instrument.restore(instrument)

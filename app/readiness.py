@@ -6,6 +6,7 @@ And whether it has read, since it started, how the instruments stand: for every 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from faust.types import TP
@@ -14,10 +15,15 @@ from app.serving import Readiness
 
 if TYPE_CHECKING:
     from app.state import WorkerState
+    from models.live import LiveState
 
 READ_WITHIN_S: Final = 10.0
 """After its own partitions are recovered a worker reads those of others on, which takes moments; a
 state that then does not come is better missing than all of them."""
+
+
+SNAPSHOT_WITHIN_S: Final = 15.0
+"""The venue sends all snapshots within a second; ingest asks again for 10 s."""
 
 
 class FirstReading:
@@ -61,6 +67,23 @@ class FirstReading:
             if end is None or end > max(read, default=-1):
                 return True
         return False
+
+
+class FirstBooks:
+    """How long a worker that has started waits for the first books of its instruments.
+
+    The venue may never send one that was asked for, or send what is refused: that is said, but does
+    not keep a worker from being ready whose other instruments are.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+
+    def is_over(self, missing: Iterable[str]) -> bool:
+        """Whether all that are without a book have been for longer than a snapshot takes."""
+        now_s = time.monotonic()
+        self._since_s = {name: self._since_s.get(name, now_s) for name in missing}
+        return all(now_s - since_s > SNAPSHOT_WITHIN_S for since_s in self._since_s.values())
 
 
 def readiness_of(shared: WorkerState) -> Readiness:
@@ -119,6 +142,11 @@ def _degraded(shared: WorkerState) -> list[str]:
     answers = [state for state in shared.states().values() if state.status != "retired"]
     if answers and all(shared.status_of(state) == "stale" for state in answers):
         reasons.append(f"all {len(answers)} instruments are answered as stale")
+    if shared.ingest is not None:
+        missing = _without_book(shared.ingest.awaited(), shared.states())
+        if missing:
+            more = f" and {len(missing) - 1} others" * (len(missing) > 1)
+            reasons.append(f"{missing[0]}{more} have had no snapshot yet")
     states = shared.owned_states()
     lost = [state for state in states if state.status != "live"]
     if lost:
@@ -142,11 +170,17 @@ def _missing(shared: WorkerState) -> list[str]:
             return ["ingest has not started yet"]
         if shared.ingest.session is None and not known:
             return ["not connected to the venue yet"]
-        wanted = shared.ingest.wanted.instruments()
-        missing = [n for n in wanted if n not in known or known[n].status == "waiting"]
-        if missing:
-            return [f"{len(missing)} of {len(wanted)} instruments wait for their first snapshot"]
-    return [] if known else ["no instrument is known yet"]
+        awaited = shared.ingest.awaited()
+        missing = _without_book(awaited, known)
+        if not shared.first_books.is_over(missing):
+            return [f"{len(missing)} of {len(awaited)} instruments wait for their first snapshot"]
+    if known or (shared.ingest is not None and shared.ingest.knows_listing):
+        return []  # without an instrument, if nothing that was asked for can be had
+    return ["no instrument is known yet"]
+
+
+def _without_book(names: Iterable[str], known: Mapping[str, LiveState]) -> list[str]:
+    return [name for name in names if name not in known or known[name].status == "waiting"]
 
 
 def _assigned_partitions(shared: WorkerState) -> set[int]:

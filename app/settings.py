@@ -33,6 +33,7 @@ from app.installation import (
 from app.secret_file import one_secret
 from app.setting_names import PREFIX, env_name, unknown, values_given
 from deribit.auth import Credentials, Grant
+from deribit.served import sizes_by_name
 from deribit.words import is_channel_kind
 from orderbook.span import Span
 
@@ -87,7 +88,7 @@ class Settings(BaseSettings):
     client_grant: Literal["client_credentials", "client_signature", "none"] = "client_credentials"
     """How the key is used: the secret is sent, or only a signature made with it; or not at all."""
     instruments: Annotated[tuple[str, ...], NoDecode] = ()
-    """Instruments to ingest, comma separated; empty: all open perpetuals of the venue."""
+    """Perpetuals and dated futures to ingest, comma separated; empty: all open perpetuals."""
     book_interval: Literal["raw", "100ms", "agg2"] = "100ms"
     """How often the venue sends book changes; `raw` needs an API key."""
     channels: Annotated[tuple[str, ...], NoDecode] = (
@@ -178,6 +179,13 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("instruments")
+    @classmethod
+    def _served(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            sizes_by_name(name)
         return value
 
     @field_validator("windows", mode="before")

@@ -20,7 +20,7 @@ from app.live_state import live_state
 from app.metrics import Metrics
 from app.partitions import partition_of
 from app.processor import Processor, Rules
-from app.readiness import FirstReading, readiness_of
+from app.readiness import FirstBooks, FirstReading, readiness_of
 from app.serving import BookView, Owner, Readiness
 from app.turns import Turn
 from models.closed import ClosedWindow
@@ -87,6 +87,7 @@ class WorkerState:
             app.raw_table("latest", is_global=True), lambda: app.rebalancing or app.in_recovery
         )
         self.first_reading = FirstReading(app, self.latest.table)
+        self.first_books = FirstBooks()
         self._windows: dict[str, dict[str, Any]] = {}
         """By instrument: its last closed window of the shortest length."""
         self._heard: defaultdict[int, Heard] = defaultdict(Heard)
@@ -161,9 +162,11 @@ class WorkerState:
             yield record
 
     def _is_forgotten(self, state: Processor) -> bool:
-        """Whether nobody asks for an instrument any more: unsubscribed, or gone for a day."""
+        """Whether nobody asks for an instrument: not served, unsubscribed, or gone for a day."""
         if not state.is_retired:
             return False
+        if not state.is_served:
+            return True
         gone_ms = self.now_ms() - state.received_ns // 1_000_000
         return state.end_reason == "unsubscribed" or gone_ms > RETIRED_SHOWN_MS
 

@@ -26,7 +26,8 @@ from bench.feeds import (
     recording,
 )
 from bench.machine import load
-from deribit.messages import decode, is_linear
+from deribit.messages import decode
+from deribit.served import sizes_by_name
 from models.window import encode_window
 from orderbook.book import Book
 from orderbook.events import Change
@@ -105,7 +106,7 @@ def _apply(messages: Messages) -> None:
         change = _change(name, message)
         book = books.get(name)
         if book is None:
-            book = books[name] = Book(linear=is_linear(name))
+            book = books[name] = Book(linear=sizes_by_name(name).linear)
         book.apply(change)
 
 
@@ -117,7 +118,7 @@ def _observe(messages: Messages, spans: tuple[Span, ...]) -> int:
         change = _change(name, message)
         instrument = instruments.get(name)
         if instrument is None:
-            linear, grace_ms = is_linear(name), RULES.grace_ms
+            linear, grace_ms = sizes_by_name(name).linear, RULES.grace_ms
             instrument = Instrument(name, linear=linear, spans=spans, grace_ms=grace_ms)
             instruments[name] = instrument
             instrument.connect()

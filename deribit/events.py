@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from deribit.words import PERPETUAL
+
 
 class Connected(NamedTuple):
     """The venue has greeted us, and accepted the credentials if there are any."""
@@ -75,7 +77,7 @@ class Instrument(msgspec.Struct, frozen=True):
     is_active: bool | None = None
     state: str | None = None
     instrument_type: str | None = None
-    """`reversed` (amounts in USD) or `linear` (amounts in the base coin)."""
+    """`reversed` or `linear`; by itself it does not tell the unit of amounts (served.py)."""
     base_currency: str | None = None
     quote_currency: str | None = None
     settlement_currency: str | None = None
@@ -86,9 +88,9 @@ class Instrument(msgspec.Struct, frozen=True):
     min_trade_amount: float | None = None
 
     @property
-    def linear(self) -> bool | None:
-        """Whether amounts are in the base coin, not in USD; None if the venue did not say."""
-        return {"linear": True, "reversed": False}.get(self.instrument_type or "")
+    def is_perpetual(self) -> bool:
+        """Whether it has no end: told by its settlement period, never by its name."""
+        return self.settlement_period == PERPETUAL
 
     @property
     def tick_sizes(self) -> list[tuple[float, float]]:
@@ -100,7 +102,7 @@ class Instrument(msgspec.Struct, frozen=True):
 
 
 class Instruments(NamedTuple):
-    """All open perpetuals of the venue."""
+    """All open perpetuals and dated futures of the venue."""
 
     instruments: tuple[Instrument, ...]
 

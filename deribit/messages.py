@@ -42,7 +42,6 @@ __all__ = [
     "decode",
     "instrument_of",
     "is_incremental_book",
-    "is_linear",
 ]
 
 LIQUIDATIONS: Final = ("M", "T", "MT")
@@ -109,8 +108,8 @@ def _channel(raw: bytes) -> Channel | None:
     start = len(_USUAL_HEAD) if raw.startswith(_USUAL_HEAD) else raw.find(_PARAMS) + len(_PARAMS)
     if start > len(_PARAMS):
         end = raw.find(b'"', start)
-        if end > 0:
-            return _remembered(raw[start:end])
+        if end > 0 and (channel := _remembered(raw[start:end])) is not None:
+            return channel
     envelope = envelopes.decode(raw)
     if envelope.method != "subscription" or not isinstance(envelope.params, dict):
         return None
@@ -118,9 +117,12 @@ def _channel(raw: bytes) -> Channel | None:
     return Channel(name) if isinstance(name, str) else None
 
 
-def _remembered(encoded: bytes) -> Channel:
+def _remembered(encoded: bytes) -> Channel | None:
+    """Return what a name that was cut out of a message says; None if it is not written plainly."""
     channel = _channels.get(encoded)
     if channel is None:
+        if b"\\" in encoded:  # escaped, which JSON allows: not to be cut out, but decoded
+            return None
         channel = Channel(encoded.decode())
         if len(encoded) <= CHANNEL_MAX_CHARACTERS:
             if len(_channels) >= CHANNELS_REMEMBERED:
@@ -149,11 +151,6 @@ def channel_of(raw: bytes) -> str | None:
 def is_incremental_book(channel: str) -> bool:
     """Whether a channel is `book.INSTRUMENT.INTERVAL`, whose changes form a chain."""
     return channel.startswith("book.") and channel.count(".") == 2
-
-
-def is_linear(instrument: str) -> bool:
-    """Whether sizes are in the base coin (`BTC_USDC-PERPETUAL`), not in USD (`BTC-PERPETUAL`)."""
-    return "_" in instrument
 
 
 def _decode_other(raw: bytes, instrument: str | None) -> Message:

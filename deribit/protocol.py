@@ -35,7 +35,7 @@ from deribit.wire import (
     Message,
     VenueError,
     decode,
-    open_perpetuals,
+    open_futures,
 )
 from deribit.words import (
     HEARTBEAT,
@@ -236,7 +236,7 @@ class Session:
         return events
 
     def _on_instruments(self, _: Request, result: msgspec.Raw, now: float) -> list[Event]:
-        found, refused = open_perpetuals(result)
+        found, refused = open_futures(result)
         wait_s = LISTING_DELAY_S if self._feed.is_listing_old else INSTRUMENTS_REFRESH_S
         self._instruments_due = now + wait_s
         return [*refused, Instruments(tuple(found))]

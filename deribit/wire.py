@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 from deribit.events import Instrument, Unreadable
-from deribit.words import PERPETUAL, UNSERVED_STATES, is_instrument_name
+from deribit.words import UNSERVED_STATES, is_instrument_name
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises: not JSON, of another type than expected, not UTF-8, nested too deeply."""
@@ -106,11 +106,10 @@ _items = msgspec.json.Decoder(list[msgspec.Raw])
 _instrument = msgspec.json.Decoder(Instrument)
 
 
-def open_perpetuals(result: msgspec.Raw) -> tuple[list[Instrument], list[Unreadable]]:
-    """Return the open perpetuals of an answer to get_instruments, and what was not understood.
+def open_futures(result: msgspec.Raw) -> tuple[list[Instrument], list[Unreadable]]:
+    """Return the open futures of an answer to get_instruments, and what was not understood.
 
-    A perpetual is told by its settlement period, never by its name. Raises what UNREADABLE names
-    if the answer is no list.
+    Raises what UNREADABLE names if the answer is no list.
     """
     found, refused = [], []
     for raw in _items.decode(result):
@@ -121,10 +120,6 @@ def open_perpetuals(result: msgspec.Raw) -> tuple[list[Instrument], list[Unreada
             continue
         if not is_instrument_name(instrument.instrument_name):
             refused.append(Unreadable(bytes(raw), "instrument: its name cannot be in a channel"))
-        elif (
-            instrument.settlement_period == PERPETUAL
-            and instrument.is_active is not False
-            and instrument.state not in UNSERVED_STATES
-        ):
+        elif instrument.is_active is not False and instrument.state not in UNSERVED_STATES:
             found.append(instrument)
     return found, refused

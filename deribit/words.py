@@ -67,11 +67,16 @@ _KNOWN_KINDS: Final = frozenset(Kind) | {
 }
 
 
-_INSTRUMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_INSTRUMENT: Final = re.compile(r"[A-Z0-9][A-Z0-9d_-]{0,63}")
+"""A `d` stands for the point in a strike: `XRP_USDC-25DEC26-0d5-C`."""
+INSTRUMENT_NAMES: Final = "1 to 64 of A-Z 0-9 _ - in capitals, such as BTC-PERPETUAL"
 
 
 def is_instrument_name(name: str) -> bool:
-    """Whether a text can be an instrument's name, and so a part of a channel's."""
+    """Whether a text can be an instrument's name, and so a part of a channel's.
+
+    This is the one rule: for settings, commands, requests and what the venue lists.
+    """
     return _INSTRUMENT.fullmatch(name) is not None
 
 

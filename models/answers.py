@@ -146,6 +146,8 @@ class ImbalanceRow(QualityRow):
     mid: Positive | None
     weighted_mid: Positive | None
     spread_bp: Amount | None
+    linear: bool | None
+    """Whether sizes are in the base coin, not in USD."""
     imbalance_1: Ratio | None
     """(bids − asks)/(bids + asks) of the sizes at the best level."""
     imbalance_5: Ratio | None

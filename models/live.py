@@ -35,6 +35,8 @@ class LiveState(msgspec.Struct, kw_only=True):
     mid: float | None = None
     weighted_mid: float | None = None
     spread_bp: float | None = None
+    linear: bool | None = None
+    """Whether the sizes are in the base coin, not in USD; None in a record of an older release."""
     imbalance_1: float | None = None
     imbalance_5: float | None = None
     imbalance_10: float | None = None

@@ -17,6 +17,7 @@ from app.errors import UserError
 from app.processor import Rules
 from app.recording import BadRecording, read_recording
 from app.settings import Settings
+from deribit.served import why_not_served
 from models.window import encode_window
 from orderbook.span import ordered
 
@@ -33,7 +34,7 @@ def compute(
     ] = DEFAULT_GRACE,
 ) -> None:
     """Print the closed windows of a recording as NDJSON, the same bytes as the live path's."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     rules = _rules(length or ["1s"], grace)
     tally = Tally()
     out = sys.stdout.buffer
@@ -48,11 +49,15 @@ def compute(
     except BrokenPipeError:  # `| head` has seen enough
         sys.stderr.close()
         return
+    for name, count in tally.unserved.items():
+        console.print(f"{why_not_served(name)} Its {count} messages are passed over.", markup=False)
     counts = ", ".join(f"{count} {name}" for name, count in sorted(tally.counts.items()) if count)
     console.print(
         f"{tally.lines} messages ({tally.other} others, {tally.unreadable} unreadable), "
         f"{tally.windows} windows; {counts or 'nothing applied'}"
     )
+    if tally.unserved and not tally.served:
+        raise UserError(f"{recording}: it holds no instrument that is served")
 
 
 def _rules(lengths: list[str], grace: str) -> Rules:

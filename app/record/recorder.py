@@ -146,7 +146,8 @@ class Recorder:
                 self._connected(simulated, session)
             case events.Instruments(instruments):
                 # Only more: what is delisted falls silent by itself.
-                self._listed |= dict.fromkeys(each.instrument_name for each in instruments)
+                perpetuals = (each for each in instruments if each.is_perpetual)
+                self._listed |= dict.fromkeys(each.instrument_name for each in perpetuals)
                 self._choose()
             case events.Rejected(channels, reason):
                 counts.rejected |= dict.fromkeys(channels, reason)

@@ -10,7 +10,7 @@ from app.durations import format_span
 from app.serving import Serving
 from app.views.envelope import age_ms, answer, meta_of_rows
 from app.views.query import known_states, parameters
-from deribit.messages import is_linear
+from deribit.served import base_coin, is_linear
 from models.live import LiveState
 
 
@@ -32,12 +32,12 @@ class Instruments:
 
     def _row(self, state: LiveState, now_ms: int) -> dict[str, Any]:
         name = state.instrument
-        linear = is_linear(name)
+        linear = is_linear(name, state.linear)
         return {
             "instrument": name,
             "channel": state.channel,
-            "linear": linear,
-            "size_unit": name.partition("_")[0] if linear else "USD",
+            "linear": linear is True,
+            "size_unit": base_coin(name) if linear else "USD",
             "status": self.serving.status_of(state),
             "age_ms": age_ms(state, now_ms),
             "simulated": state.simulated,

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from app.serving import Serving
 from app.views.problems import SUGGESTIONS, Problem, bad_parameter, close_to, shown
+from deribit.words import INSTRUMENT_NAMES, is_instrument_name
 from models.live import LiveState
 
-NAME_PATTERN: Final = re.compile(r"[A-Z0-9_.-]{1,40}")
 INTEGER_PATTERN: Final = re.compile(r"[0-9]{1,16}")
 COIN_END: Final = re.compile(r"[-_]")
 LOST_PLUS: Final = re.compile(r" (?=\d\d:\d\d$)")
@@ -31,8 +31,8 @@ def instrument_name(request: web.Request) -> str:
 
 def check_name(name: str) -> None:
     """Raise a 400 problem if this can't be the name of an instrument."""
-    if NAME_PATTERN.fullmatch(name) is None:
-        detail = f"{shown(name)} is no instrument name: 1 to 40 of A-Z 0-9 _ . -, capitals only"
+    if not is_instrument_name(name):
+        detail = f"{shown(name)} is no instrument name: {INSTRUMENT_NAMES}"
         raise Problem(400, "bad-instrument", detail)
 
 

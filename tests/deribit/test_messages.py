@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.processor import Processor, Rules
-from deribit.messages import Ignored, Unreadable, channel_of, decode, is_linear
+from deribit.messages import Ignored, Unreadable, channel_of, decode
 from deribit.statements import Figures
 from models.frame import FRAME_VERSION, Connected, Frame, Notification
 from orderbook.events import Change, Ticker, Trade
@@ -201,9 +201,22 @@ def test_order_of_fields_and_spaces_do_not_matter():
     assert decode(json.dumps(message, indent=1).encode()) == decode(wire(BOOK, CHANGE))
 
 
-def test_linear_instruments_are_recognised_by_their_name():
-    assert is_linear("SOL_USDC-PERPETUAL")
-    assert not is_linear("ETH-PERPETUAL")
+@pytest.mark.parametrize(
+    "escaped", [r"\u0042TC-PERPETUAL", r"BTC\u002dPERPETUA\u004C", r"BT\u0043-PERPETUAL"]
+)
+def test_a_name_that_is_escaped_is_the_same_name(escaped):
+    """JSON lets any character be written as its number."""
+    for channel, data in ((BOOK, SNAPSHOT), (TRADES, [TRADE]), (TICKER, FIGURES)):
+        plain = wire(channel, data)
+        assert NAME.encode() in plain
+        raw = plain.replace(NAME.encode(), escaped.encode())
+        for message in (raw, raw, plain, raw):  # also after what is remembered of the plain one
+            assert channel_of(message) == channel
+            assert decode(message) == decode(message, NAME) == decode(plain)
+
+
+def test_a_quote_in_a_channels_name_does_not_end_it():
+    assert channel_of(wire('book.A"B.100ms', {})) == 'book.A"B.100ms'
 
 
 # What must be refused, each with a word that says what is wrong

@@ -205,7 +205,7 @@ def test_11052_marks_the_book_and_subscribes_again() -> None:
     assert isinstance(venue.says(book(ETH, 7, 6))[0], Notification)
 
 
-def test_instruments_are_told_by_settlement_period_not_by_name() -> None:
+def test_perpetuals_are_told_by_settlement_period_not_by_name() -> None:
     venue = Venue()
     venue.answer("hello", {"version": "1.2.26"})
     venue.tick(0.0)
@@ -221,7 +221,8 @@ def test_instruments_are_told_by_settlement_period_not_by_name() -> None:
     *refused, found = venue.answer("get_instruments", listing)
     assert [type(event) for event in refused] == [Unreadable, Unreadable]
     assert isinstance(found, Instruments)
-    assert [one.instrument_name for one in found.instruments] == ["BTC-PERPETUAL", "ODD_NAME"]
+    perpetual = {one.instrument_name: one.is_perpetual for one in found.instruments}
+    assert perpetual == {"BTC-PERPETUAL": True, "X-PERPETUAL": False, "ODD_NAME": True}
 
 
 def test_instruments_are_asked_for_again_every_ten_minutes() -> None:

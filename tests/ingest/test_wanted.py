@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import pytest
 
-from app.wanted import Wanted
+from app.wanted import Wanted, perpetuals
+from deribit.events import Instrument
 from deribit.words import Kind, is_channel_kind
 from tests.ingest.feed import partition_of
 
 BTC, ETH, SOL = "BTC-PERPETUAL", "ETH-PERPETUAL", "SOL_USDC-PERPETUAL"
 
 
+def perpetual(name: str, **fields: str) -> Instrument:
+    return Instrument(name, settlement_period="perpetual", **fields)
+
+
+DATED = Instrument("BTC-25DEC26", settlement_period="month")
+
+
 def wanted(*given: str, interval: str = "100ms") -> Wanted:
     made = Wanted(partition_of, given, ("book", "trades", "quote"), interval)
     made.partitions = frozenset(range(4))
-    made.listed = (BTC, SOL)
+    made.listed = {each.instrument_name: each for each in (perpetual(BTC), perpetual(SOL), DATED)}
     return made
 
 
 def test_the_default_is_what_the_venue_lists_and_a_given_set_replaces_it() -> None:
     assert wanted().instruments() == [BTC, SOL]
-    assert wanted(ETH).instruments() == [ETH]
+    assert wanted(SOL).instruments() == [SOL]
+    assert wanted(DATED.instrument_name).instruments() == ["BTC-25DEC26"]
 
 
 def test_only_what_is_in_owned_partitions() -> None:
@@ -33,10 +42,10 @@ def test_only_what_is_in_owned_partitions() -> None:
 
 def test_overrides_add_remove_and_are_taken_back() -> None:
     made = wanted()
-    made.override(ETH, True, None, None)
+    made.override("BTC-25DEC26", True, None, None)
     made.override(BTC, False, None, None)
-    assert made.instruments() == [SOL, ETH]
-    made.override(ETH, None, None, None)
+    assert made.instruments() == [SOL, "BTC-25DEC26"]
+    made.override("BTC-25DEC26", None, None, None)
     made.override(BTC, None, None, None)
     assert made.instruments() == [BTC, SOL]
 
@@ -58,9 +67,9 @@ def test_raw_is_raw_throughout_and_agg2_is_for_the_book_only() -> None:
 def test_an_override_of_channels_leaves_the_choice_of_instruments_alone() -> None:
     made = wanted()
     made.override(BTC, None, ("ticker",), "raw")
-    made.override(ETH, None, ("ticker",), "raw")
+    made.override("BTC-25DEC26", None, ("ticker",), "raw")
     assert made.instruments() == [BTC, SOL]
-    assert [name for name in made.channels() if BTC in name] == [
+    assert [name for name in made.channels() if "BTC" in name] == [
         f"book.{BTC}.raw",
         f"ticker.{BTC}.raw",
     ]
@@ -97,9 +106,48 @@ def test_what_cannot_be_followed(kind: str) -> None:
     assert not is_channel_kind(kind)
 
 
-@pytest.mark.parametrize("name", ["", "book.evil", "a b", "x" * 100])
-def test_what_is_no_name_is_refused_with_an_example(name: str) -> None:
-    with pytest.raises(ValueError, match="is no instrument name; BTC-PERPETUAL is one"):
-        wanted(name)
-    with pytest.raises(ValueError, match="is no instrument name"):
-        wanted().override(name, True, None, None)
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "it is no instrument name"),
+        ("book.evil", "it is no instrument name"),
+        ("x" * 100, "it is no instrument name"),
+        ("BTC-25DEC26-90000-P", "it is an option"),
+        ("ETH-PERPETUAL", "is not among the 3 open futures that the venue lists"),
+    ],
+)
+def test_what_cannot_be_had_is_left_out_and_said(name: str, why: str) -> None:
+    given, added = wanted(name, BTC), wanted()
+    added.override(name, True, None, None)
+    for made in (given, added):
+        assert made.instruments() == [one for one in made.listed if one in made.instruments()]
+        assert name not in made.instruments()
+        assert list(made.refused()) == [name]
+        assert why in made.refused()[name]
+        assert not any(name and name in channel for channel in made.channels())
+    added.override(name, False, None, None)
+    assert added.refused() == {}
+
+
+def test_a_name_is_believed_until_the_venue_has_listed_its_futures() -> None:
+    made = wanted(ETH, "ETH_BTC")
+    made.listed = {}
+    assert made.instruments() == [ETH]
+    assert list(made.refused()) == ["ETH_BTC"]
+
+
+def test_only_who_owns_its_partition_says_what_cannot_be_had() -> None:
+    made = wanted(ETH)
+    made.partitions = frozenset({partition_of(BTC)})
+    assert made.refused() == {}
+
+
+def test_perpetuals_that_are_not_served_are_no_part_of_the_default_set() -> None:
+    made = wanted()
+    euro = perpetual("BTC_EURR-PERPETUAL", quote_currency="EURR")
+    made.listed = {BTC: perpetual(BTC), euro.instrument_name: euro}
+    assert made.instruments() == [BTC]
+    assert made.refused() == {}
+    assert perpetuals(made.listed) == ([BTC], ["BTC_EURR-PERPETUAL"])
+    made.override(euro.instrument_name, True, None, None)
+    assert "quoted in EURR" in made.refused()[euro.instrument_name]

@@ -86,7 +86,7 @@ def test_what_waits_for_kafka_is_said_once_it_waits_long(is_long: bool) -> None:
     hear(shared, 0, 0)
     oldest_s = shared.stale_after_ms / 1_000 + (1.25 if is_long else -0.25)
     ingest: Any = SimpleNamespace(
-        troubles=list, connections=[], waiting=lambda: Waiting(1_200, 30, oldest_s)
+        troubles=list, awaited=list, connections=[], waiting=lambda: Waiting(1_200, 30, oldest_s)
     )
     shared.ingest = ingest
     said = ["1200 messages and 30 frames wait for Kafka, the oldest for 4.2 s"]

@@ -108,7 +108,8 @@ async def test_06_ack_not_compared_with_request() -> None:
     wanted = [BTC, "NOBODY-PERPETUAL"]
     async with rig(ingest={"instruments": wanted, "kinds": ("book",)}) as bench:
         await bench.ready(lambda: bench.is_live(BTC))
-        assert list(bench.ingest.rejected) == ["book.NOBODY-PERPETUAL.100ms"]
+        await bench.ready(lambda: bench.ingest.knows_listing)
+        assert list(bench.ingest.wanted.refused()) == ["NOBODY-PERPETUAL"]
         assert bench.status("NOBODY-PERPETUAL") == "unknown"
 
 
