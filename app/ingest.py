@@ -36,8 +36,8 @@ __all__ = ["Ingest", "IngestCounts", "VenueRefused"]
 
 MAX_CHANNELS_PER_CONNECTION: Final = 500
 """131 instruments on three channels are 393: about 500 messages/s at the measured peak."""
-CHANNELS_NAMED: Final = 5
-"""Of those that the venue does not serve, in one sentence."""
+MAX_NAMED: Final = 5
+"""Of instruments that cannot be had, and of channels that the venue does not serve."""
 STOP_TIMEOUT_S: Final = 3.0
 MAX_ANNOUNCEMENTS: Final = 256
 """What the venue says of all instruments, kept for those that are followed later; the venue has
@@ -222,10 +222,12 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         if any(one.has_fallen_back for one in connections):
             troubles.append("the venue gives raw only with an API key: 100ms is followed instead")
         refused = self.wanted.refused()
-        troubles += refused.values()
+        troubles += list(refused.values())[:MAX_NAMED]
+        if len(refused) > MAX_NAMED:
+            troubles.append(f"{len(refused) - MAX_NAMED} other instruments cannot be had, either")
         rejected = [name for name in self.rejected if instrument_of(name) not in refused]
         if rejected:
-            names = ", ".join(rejected[:CHANNELS_NAMED]) + ", …" * (len(rejected) > CHANNELS_NAMED)
+            names = ", ".join(rejected[:MAX_NAMED]) + ", …" * (len(rejected) > MAX_NAMED)
             troubles.append(f"the venue does not serve {len(rejected)} channels: {names}")
         return troubles
 

@@ -261,9 +261,8 @@ class Subscriptions:
                         subscription.stage = Stage.SUBSCRIBING
                         subscription.must_restart = False
                     else:
+                        # Its chain waits already: whatever made it leave has interrupted it.
                         subscription.stage = Stage.UNSUBSCRIBING
-                        if subscription.chain is not None:
-                            subscription.chain.interrupt()
                 yield Call(is_subscribe, tuple(chunk))
 
     def _next_due(self, now: float) -> float:

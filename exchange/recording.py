@@ -180,31 +180,44 @@ def metadata(name: str, sample: Sample, number: int) -> Fields:
 
 
 def _inferred(name: str, number: int) -> Fields:
-    """Metadata from the name alone: BASE[_QUOTE]-EXPIRY[-STRIKE-C|P]."""
-    base, _, linear_quote = name.partition("-")[0].partition("_")
-    perpetual = name.endswith("-PERPETUAL")
-    option = name.endswith(("-C", "-P"))
-    inverse = not linear_quote
+    """Metadata from the name alone: BASE[_QUOTE][-EXPIRY[-STRIKE-C|P] | -COMBINATION-…]."""
+    pair, _, rest = name.partition("-")
+    base, _, quote = pair.partition("_")
+    kind, inverse = _kind(rest), not quote
+    # An option that is settled in its coin is priced in it, too, and its amounts are coins.
+    quote = quote or (base if kind == "option" else "USD")
     fields: Fields = {
-        "settlement_period": "perpetual" if perpetual else "month",
-        "settlement_currency": linear_quote or base,
-        "quote_currency": linear_quote or "USD",
-        "kind": "option" if option else "future",
+        "settlement_period": "perpetual" if rest == "PERPETUAL" else "month",
+        "settlement_currency": base if inverse else quote,
+        "quote_currency": quote,
+        "kind": kind,
         "is_active": True,
         "state": "open",
         "instrument_name": name,
         "instrument_id": number,
         "instrument_type": "reversed" if inverse else "linear",
         "creation_timestamp": LISTED_MS,
-        "counter_currency": linear_quote or "USD",
+        "counter_currency": quote,
         "base_currency": base,
         "simulated": True,
     }
-    if perpetual:
+    if rest == "PERPETUAL":
         fields["expiration_timestamp"] = PERPETUAL_EXPIRATION_MS
-    if not option:
-        fields["future_type"] = "reversed" if inverse else "linear"
+    if kind == "future":
+        fields["future_type"] = fields["instrument_type"]
     return fields
+
+
+def _kind(rest: str) -> str:
+    """The venue's word for an instrument with this behind its pair of currencies."""
+    first, _, more = rest.partition("-")
+    if not rest:
+        return "spot"
+    if rest.endswith(("-C", "-P")):
+        return "option"
+    if not more:
+        return "future"
+    return "future_combo" if first == "FS" else "option_combo"
 
 
 def _common_step(values: set[Decimal]) -> float | None:

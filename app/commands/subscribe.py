@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import Annotated, Final
+from difflib import get_close_matches
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -12,32 +12,52 @@ from rich.console import Console
 from app.commands.environment import load_settings
 from app.commands.producing import producer
 from app.errors import UserError
+from app.settings import Settings
+from app.wanted import why_not
+from deribit.listing import NotAnswered, open_futures
 from models.subscription import Subscription, encode_subscription
-
-INSTRUMENT: Final = re.compile(r"[A-Z0-9][A-Z0-9_.-]{0,63}")
 
 Names = Annotated[list[str], typer.Argument(help="Such as BTC-PERPETUAL.", metavar="INSTRUMENT...")]
 
 
 def subscribe(instruments: Names) -> None:
     """Ingest instruments, whatever the default set says."""
-    asyncio.run(_write(instruments, enabled=True))
+    asyncio.run(_subscribe(list(dict.fromkeys(instruments))))
 
 
 def unsubscribe(instruments: Names) -> None:
     """Stop ingesting instruments."""
-    asyncio.run(_write(instruments, enabled=False))
+    names = list(dict.fromkeys(instruments))
+    if not all(name.strip() for name in names):
+        raise UserError("an instrument's name cannot be empty")
+    # Any other name will do: an earlier release may have stored it.
+    asyncio.run(_write(load_settings(), names, enabled=False))
 
 
-async def _write(instruments: list[str], *, enabled: bool) -> None:
-    for name in instruments:
-        if not INSTRUMENT.fullmatch(name):
-            raise UserError(f"{name!r} is no instrument's name: they look like BTC-PERPETUAL")
-    settings = load_settings()
+async def _subscribe(names: list[str]) -> None:
+    """Ask the venue whether it lists these names; subscribe all of them, or none."""
+    settings, listed = load_settings(), {}
+    try:
+        listed = await open_futures(settings.venue_url)
+    except NotAnswered as error:
+        _say(f"whether {settings.venue_url} lists them could not be asked: {error}")
+    wrong = {name: why for name in names if (why := why_not(name, listed)) is not None}
+    for name in wrong:
+        if similar := get_close_matches(name.upper(), listed, n=3):
+            wrong[name] += f" Did you mean {' or '.join(similar)}?"
+    if wrong:
+        raise UserError("\n".join([*wrong.values(), "nothing was subscribed"]))
+    await _write(settings, names, enabled=True)
+
+
+async def _write(settings: Settings, names: list[str], *, enabled: bool) -> None:
     topic = f"{settings.topic_prefix}subscriptions"
     async with producer(settings) as client:
-        for name in instruments:
+        for name in names:
             value = encode_subscription(Subscription(name, enabled))
             await client.send_and_wait(topic, value, key=name.encode())
-    done = "subscribed" if enabled else "unsubscribed"
-    Console(stderr=True, highlight=False).print(f"{done}: {', '.join(instruments)}")
+    _say(f"{'subscribed' if enabled else 'unsubscribed'}: {', '.join(names)}")
+
+
+def _say(text: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, markup=False)

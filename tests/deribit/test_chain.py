@@ -36,6 +36,25 @@ def test_bug_class_2_a_gap_is_found_and_nothing_follows_it_but_a_snapshot() -> N
     assert chain.step("change", 21, 20) is Step.NEXT
 
 
+def test_a_predecessor_below_the_last_is_a_gap_too() -> None:
+    """It names a state that has been left: what lies between is not in this message."""
+    chain = synced(10)
+    chain.step("change", 14, 10)
+    assert chain.step("change", 20, 12) is Step.GAP
+    assert chain.step("change", 21, 20) is Step.WAITING
+    assert chain.last == 14
+    chain.step("snapshot", 30, None)
+    assert chain.step("change", 40, 29) is Step.GAP
+    assert chain.step("change", 41, 40) is Step.WAITING
+
+
+def test_an_interrupted_chain_waits_and_tells_the_last_one_known() -> None:
+    chain = synced(10)
+    assert chain.interrupt() == 10
+    assert chain.step("change", 11, 10) is Step.WAITING
+    assert Chain().interrupt() is None
+
+
 def test_a_duplicate_is_no_gap_and_changes_nothing() -> None:
     chain = synced(10)
     chain.step("change", 12, 10)
