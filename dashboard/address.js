@@ -7,7 +7,7 @@
 
 import { DEFAULT_ORDER, isOrder } from "./order.js";
 
-const NAME = /^[A-Z0-9_.-]{1,40}$/;
+const NAME = /^[A-Z0-9][A-Z0-9d_-]{0,63}$/;
 const LENGTH = /^[1-9]\d{0,8}(ms|s|m|h|d)$/;
 const UNITS_MS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
 const MAX_FIND = 40;

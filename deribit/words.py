@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from enum import Enum, IntEnum, StrEnum
 from typing import Final, NamedTuple
 
+from orderbook.names import INSTRUMENT_NAME
+
 
 class Method(StrEnum):
     """The methods that a market-data client calls."""
@@ -67,16 +69,11 @@ _KNOWN_KINDS: Final = frozenset(Kind) | {
 }
 
 
-_INSTRUMENT: Final = re.compile(r"[A-Z0-9][A-Z0-9d_-]{0,63}")
-"""A `d` stands for the point in a strike: `XRP_USDC-25DEC26-0d5-C`."""
-INSTRUMENT_NAMES: Final = "1 to 64 of A-Z 0-9 _ - in capitals, such as BTC-PERPETUAL"
+_INSTRUMENT: Final = re.compile(INSTRUMENT_NAME)
 
 
 def is_instrument_name(name: str) -> bool:
-    """Whether a text can be an instrument's name, and so a part of a channel's.
-
-    This is the one rule: for settings, commands, requests and what the venue lists.
-    """
+    """Whether a text can be an instrument's name, and so a part of a channel's."""
     return _INSTRUMENT.fullmatch(name) is not None
 
 

@@ -10,9 +10,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.status import Status
+from orderbook.names import EXACTLY_A_NAME
 
 WindowStatus = Literal["complete", "partial", "stale", "reconnect", "gap"]
-Name = Annotated[str, Field(pattern=r"^[A-Z0-9_.-]{1,40}$")]
+Name = Annotated[str, Field(pattern=EXACTLY_A_NAME)]
 Milliseconds = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]

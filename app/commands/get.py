@@ -13,6 +13,7 @@ from app.commands.environment import load_settings
 from app.errors import UserError
 from app.terminal.output import to_a_pipe, write_line
 from app.terminal.worker import Worker
+from deribit.words import is_instrument_name
 
 Url = Annotated[str | None, typer.Option(help="Base URL of a worker; else the one that runs here.")]
 
@@ -63,7 +64,7 @@ def get(
         raise UserError(f"get {resource} needs an instrument, such as BTC-PERPETUAL")
     if resource.is_of_all and instrument is not None:
         raise UserError(f"get {resource} is of all instruments; leave out {instrument!r}")
-    if instrument is not None and "/" in instrument:
+    if instrument is not None and not is_instrument_name(instrument):
         raise UserError(f"{instrument!r} is no instrument's name; BTC-PERPETUAL is one")
     given = {
         "depth": depth,

@@ -22,11 +22,12 @@ from app.views.query import MAX_TIME_MS
 from app.views.rows import MAX_NAMES
 from app.views.windows import DEFAULT_LIMIT, MAX_LIMIT
 from models import answers as models
+from orderbook.names import EXACTLY_A_NAME, INSTRUMENT_NAME
 
 REFERENCE: Final = "#/components/schemas/{model}"
 TEXT_TYPE: Final = "text/plain"
 STREAM_TYPE: Final = "text/event-stream"
-NAME: Final = {"type": "string", "pattern": "^[A-Z0-9_.-]{1,40}$"}
+NAME: Final = {"type": "string", "pattern": EXACTLY_A_NAME}
 SPAN_PATTERN: Final = "^[0-9]{1,9}(ms|s|m|h|d)(/[0-9]{1,9}(ms|s|m|h|d))?$"
 TIME: Final = "ms since the epoch, or RFC 3339 with an offset"
 TIME_SCHEMA: Final = {
@@ -88,7 +89,7 @@ INSTRUMENTS: Final = parameter(
     "instruments",
     f"Names, comma separated, at most {MAX_NAMES}; all if left out.",
     type="string",
-    pattern="^[A-Z0-9_.-]{1,40}(,[A-Z0-9_.-]{1,40})*$",
+    pattern=f"^{INSTRUMENT_NAME}(,{INSTRUMENT_NAME})*$",
 )
 AGE: Final = parameter(
     MAX_AGE,

@@ -11,8 +11,9 @@ from aiohttp import web
 
 from app.serving import Serving
 from app.views.problems import SUGGESTIONS, Problem, bad_parameter, close_to, shown
-from deribit.words import INSTRUMENT_NAMES, is_instrument_name
+from deribit.words import is_instrument_name
 from models.live import LiveState
+from orderbook.names import EXAMPLE
 
 INTEGER_PATTERN: Final = re.compile(r"[0-9]{1,16}")
 COIN_END: Final = re.compile(r"[-_]")
@@ -32,7 +33,7 @@ def instrument_name(request: web.Request) -> str:
 def check_name(name: str) -> None:
     """Raise a 400 problem if this can't be the name of an instrument."""
     if not is_instrument_name(name):
-        detail = f"{shown(name)} is no instrument name: {INSTRUMENT_NAMES}"
+        detail = f"{shown(name)} is no instrument name: {EXAMPLE}"
         raise Problem(400, "bad-instrument", detail)
 
 

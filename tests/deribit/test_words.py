@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from app.views.openapi import NAME
+from app.views.page import FOLDER
 from deribit.words import (
     Channel,
     ErrorCode,
@@ -15,6 +17,7 @@ from deribit.words import (
     reaction_to,
     without_raw,
 )
+from orderbook.names import EXACTLY_A_NAME
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,12 @@ def test_raw_becomes_100ms_and_nothing_else_changes() -> None:
 @pytest.mark.parametrize("name", ["", "a.b", "a b", "x" * 65, "-x", "a\n", "ключ"])
 def test_hostile_instrument_names(name: str) -> None:
     assert not is_instrument_name(name)
+
+
+def test_the_page_and_the_schema_know_the_same_names() -> None:
+    assert f"const NAME = /{EXACTLY_A_NAME}/;" in (FOLDER / "address.js").read_text()
+    assert NAME["pattern"] == EXACTLY_A_NAME
+    assert is_instrument_name("XRP_USDC-25DEC26-0d5-C")
 
 
 def test_every_code_has_a_reaction_and_a_label() -> None:

@@ -33,6 +33,7 @@ def worker(ends: dict[int, int]) -> WorkerState:
         consumer=SimpleNamespace(assignment=lambda: set(tps), highwater=tps.get),
         rebalancing=False,
         in_recovery=False,
+        reach=SimpleNamespace(is_lost=False),
     )
     shared = WorkerState(app)
     shared.first_reading = SimpleNamespace(is_done=True)
