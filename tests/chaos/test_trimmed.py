@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from app.settings import Settings
-from tests.chaos.hand import Session, change, snapshot
+from tests.chaos.hand import NAME, Session, change, snapshot, time_of
 from tests.chaos.test_by_hand import Hand
 from tests.harness.pipeline import Pipeline
 
@@ -30,6 +30,22 @@ async def trim(settings: Settings, topic: str, partition: int, before: int = -1)
         await admin.delete_records(deletion)
     finally:
         await admin.close()
+
+
+def ticker(at: float) -> bytes:
+    """Return a notification of a mark price, which the windows after it carry."""
+    data = {
+        "timestamp": time_of(at),
+        "instrument_name": NAME,
+        "mark_price": 100.25,
+        "index_price": 100.0,
+        "funding_8h": 1e-5,
+        "current_funding": 2e-5,
+        "open_interest": 5_000.0,
+        "state": "open",
+    }
+    params = {"channel": f"ticker.{NAME}.100ms", "data": data}
+    return json.dumps({"jsonrpc": "2.0", "method": "subscription", "params": params}).encode()
 
 
 def statuses(hand: Hand, topic: str) -> list[list[str]]:
@@ -85,19 +101,25 @@ def test_what_is_computed_again_from_a_trimmed_feed_is_never_complete(
         session, windows = Session("s"), pipeline.topic("windows")
         hand.send(session.frame(snapshot(1, 1), at=1, connects=True))
         hand.wait_committed()
-        # Less than what makes a state due: it is neither written nor committed.
-        numbers = range(2, 19)
-        hand.send(*(session.frame(change(n, n - 1, float(n), 5 * n), at=5 * n) for n in numbers))
+        # Less than what makes a state due: it is neither written nor committed. A snapshot that
+        # stays in the log makes the book right again, but the ticker that every window after it
+        # was published with is deleted.
+        hand.send(session.frame(ticker(5), at=5))
+        frames = [session.frame(change(n, n - 1, float(n), 5 * n), at=5 * n) for n in range(2, 9)]
+        frames.append(session.frame(snapshot(9, 45), at=45))
+        frames += [
+            session.frame(change(n, n - 1, float(n), 5 * n), at=5 * n) for n in range(10, 19)
+        ]
+        hand.send(*frames)
         hand.wait("published", lambda: len(statuses(hand, windows)) >= 8)
         hand.run.worker(1).kill()
         whole = hand.read(windows)
         asyncio.run(trim(installation, hand.feed, hand.partition, 8))
-        # A snapshot that the log still holds makes the book right again, but not what was learnt.
-        hand.send(session.frame(snapshot(200, 91), at=91))
-        later = range(201, 240)
-        hand.send(*(session.frame(change(n, n - 1, float(n), n), at=n - 100) for n in later))
         hand.start()
-        hand.send(session.tick(160))
+        hand.wait("taken over", lambda: b"begins at 8" in hand.run.worker(1).log.read_bytes())
+        hand.send(session.frame(snapshot(200, 91), at=91))
+        later = range(201, 270)
+        hand.send(*(session.frame(change(n, n - 1, 5.0, n - 100), at=n - 100) for n in later))
         hand.wait("goes on", lambda: len(statuses(hand, windows)) >= 15)
         hand.run.finish()
         again = hand.read(windows)[len(whole) :]
