@@ -79,14 +79,15 @@ class Guard:
             return _of_framework(request, error)
 
     def _check(self, request: web.Request) -> None:
-        _check_limits(request)
+        _check_line(request)
         if self.peers.has_proven(request):
             return  # the worker that asks has checked its client, token and rate
-        check_origin(request)
         if request.path not in OPEN_PATHS:
             self.access.check(request)
         if request.path not in UNLIMITED_PATHS:
             self.rates.check(request.remote or "")
+        check_origin(request)
+        _check_body(request)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -100,7 +101,13 @@ def check_origin(request: web.Request) -> None:
     It could not read the JSON, for want of CORS headers, but it could follow a WebSocket.
     """
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin is None:
+        return
+    try:
+        is_own = urlsplit(origin).netloc.lower() == request.host.lower()
+    except ValueError:  # such as http://[::1
+        is_own = False
+    if not is_own:
         raise Problem(403, "foreign-origin", f"pages of {shown(origin)} may not ask here")
 
 
@@ -109,12 +116,15 @@ def _instance(request: web.Request) -> str:
     return path if len(path) <= URL_CHARS else ""
 
 
-def _check_limits(request: web.Request) -> None:
+def _check_line(request: web.Request) -> None:
     if request.version < HttpVersion10:  # it has no headers, so none of what follows could be told
         raise Problem(400, "not-http", "HTTP/1.0 or a later version is spoken here")
     if len(request.raw_path) > URL_CHARS:
         detail = f"the URL has {len(request.raw_path)} characters; {URL_CHARS} are the limit"
         raise Problem(414, "url-too-long", detail)
+
+
+def _check_body(request: web.Request) -> None:
     if request.method in METHODS and request.can_read_body:
         raise Problem(413, "request-too-large", f"a {request.method} request takes no body")
 
@@ -125,7 +135,9 @@ def _of_framework(request: web.Request, error: web.HTTPException) -> web.Respons
     if error.status == 404:
         detail = f"nothing is served at {shown(request.path)}; see /openapi.json"
     elif error.status == 405:
-        detail = f"{request.path} takes {error.headers.get('Allow', '')}, not {request.method}"
+        detail = (
+            f"{shown(request.path)} takes {error.headers.get('Allow', '')}, not {request.method}"
+        )
     kind = KINDS.get(error.status, f"http-{error.status}")
     response = problem_response(Problem(error.status, kind, detail), _instance(request))
     if allow := error.headers.get("Allow"):

@@ -23,6 +23,7 @@ MAX_HEADER_BYTES: Final = 8 * 1024
 MAX_HEADERS: Final = 64
 REQUEST_TIMEOUT_S: Final = 10.0
 """A connection whose next request is not whole after this is closed, be it idle or slow."""
+CONTINUE: Final = "100-continue"
 LINGER_S: Final = 1.0
 """So long a body that was refused is read on, for the refusal to be seen."""
 SHUTDOWN_TIMEOUT_S: Final = 1.0
@@ -92,13 +93,26 @@ class Runner(web.AppRunner):
             max_field_size=MAX_HEADER_BYTES,
             max_headers=MAX_HEADERS,
             lingering_time=LINGER_S,
+            # No request has a body that is read: what it claims to be packed with is not unpacked.
+            auto_decompress=False,
         )
         self._max_connections = max_streams + SPARE_CONNECTIONS
 
     async def _make_server(self) -> Server:
         made = await super()._make_server()
+        handle = made.request_handler
+
+        async def answer(request: web.BaseRequest) -> web.StreamResponse:
+            """Refuse an expectation before aiohttp does, which does it with plain text."""
+            if request.headers.get("Expect", CONTINUE).lower() == CONTINUE:
+                return await handle(request)
+            detail = "no expectation is met but 100-continue"
+            response = problem_response(Problem(417, "expectation-failed", detail), "")
+            response.headers.update(HEADERS)
+            return response
+
         server = LimitedServer(
-            made.request_handler,
+            answer,
             request_factory=made.request_factory,
             handler_cancellation=made.handler_cancellation,
             loop=made._loop,
