@@ -8,7 +8,7 @@
 import { DEFAULT_ORDER, isOrder } from "./order.js";
 
 const NAME = /^[A-Z0-9][A-Z0-9d_-]{0,63}$/;
-const LENGTH = /^[1-9]\d{0,8}(ms|s|m|h|d)$/;
+const LENGTH = /^([1-9]\d{0,8})(ms|s|m|h|d)$/;
 const UNITS_MS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 };
 const MAX_FIND = 40;
 
@@ -19,7 +19,7 @@ export function readAddress() {
     order: take("sort", isOrder, DEFAULT_ORDER),
     find: (words.get("find") ?? "").slice(0, MAX_FIND),
     instrument: take("instrument", (word) => NAME.test(word), ""),
-    length: take("length", (word) => LENGTH.test(word), ""),
+    length: lengthOf(words.get("length")),
     from: timeOf(words.get("from")),
     to: timeOf(words.get("to")),
   };
@@ -47,6 +47,12 @@ export function addressOf(view) {
 export function lengthWord(milliseconds) {
   const [unit, size] = Object.entries(UNITS_MS).find(([, size]) => milliseconds % size === 0);
   return `${milliseconds / size}${unit}`;
+}
+
+// The same word for the same length: 60s is 1m.
+function lengthOf(text) {
+  const [, count, unit] = LENGTH.exec(text ?? "") ?? [];
+  return count ? lengthWord(count * UNITS_MS[unit]) : "";
 }
 
 function timeOf(text) {

@@ -9,9 +9,8 @@ from app.durations import format_span
 from app.push.latest import STATES, Interest, interest
 from app.serving import Serving
 from app.views.problems import bad_parameter, shown
-from app.views.query import check_name, known_states, state_of
+from app.views.query import check_name, known_states, span_of, state_of
 from models.live import LiveState
-from orderbook.span import tumbling
 
 MAX_NAMES: Final = 500
 FLAGS: Final = {"true": True, "false": False}
@@ -22,7 +21,7 @@ def interest_of(
 ) -> Interest:
     """Return the interest in these instruments (None: all); raise a Problem if there is none."""
     known = known_states(serving)  # who follows a worker that is starting would see nothing
-    channels = [checked_length(serving, length) for length in dict.fromkeys(lengths)]
+    channels = channels_of(serving, lengths)
     if states:
         channels.append(STATES)
     if not channels:
@@ -41,13 +40,10 @@ def checked_names(known: Mapping[str, LiveState], names: Iterable[str]) -> list[
     return chosen
 
 
-def checked_length(serving: Serving, length: str) -> str:
-    """Return a window length that there is; raise a Problem if it is not computed here."""
-    have = [format_span(span) for span in (*tumbling(*serving.lengths_ms), *serving.hopping)]
-    if length not in have:
-        detail = f"there are no windows of {shown(length)}; there are {', '.join(have)}"
-        raise bad_parameter("lengths", detail)
-    return length
+def channels_of(serving: Serving, lengths: Iterable[str]) -> list[str]:
+    """Return the channels of window lengths; raise a Problem if one is not computed here."""
+    spans = (span_of(serving, "lengths", length) for length in lengths)
+    return list(dict.fromkeys(map(format_span, spans)))
 
 
 def flag(name: str, text: str) -> bool:

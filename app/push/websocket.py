@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from app.push.asked import interest_of
+from app.push.asked import channels_of, interest_of
 from app.push.hub import Client, Closed, Full, Hub
 from app.push.latest import ALL, STATES, Interest, interest
 from app.push.stream import SLOW_TIMEOUT_S, abort, limit_buffers, no_room
@@ -168,7 +168,8 @@ class _Connection:
                 self.hub.serving, command.instruments, command.lengths, states=command.states
             )
         elif command.op == "unsubscribe":
-            channels = [*command.lengths, *([STATES] if command.states else [])]
+            channels = channels_of(self.hub.serving, command.lengths)
+            channels += [STATES] if command.states else []
             names = command.instruments
             if names is None:  # of every instrument, named or not
                 wanted = frozenset(key for key in wanted if key.channel not in channels)

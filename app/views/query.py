@@ -9,11 +9,13 @@ from typing import Final
 
 from aiohttp import web
 
+from app.durations import format_span, parse_span
 from app.serving import Serving
 from app.views.problems import SUGGESTIONS, Problem, bad_parameter, close_to, shown
 from deribit.words import is_instrument_name
 from models.live import LiveState
 from orderbook.names import EXAMPLE
+from orderbook.span import Span, tumbling
 
 INTEGER_PATTERN: Final = re.compile(r"[0-9]{1,16}")
 COIN_END: Final = re.compile(r"[-_]")
@@ -69,6 +71,24 @@ def _suggestions(name: str, known: list[str]) -> list[str]:
     coin = COIN_END.split(name)[0]
     same_coin = [other for other in known if COIN_END.split(other)[0] == coin]
     return list(dict.fromkeys(same_coin + close_to(name, known)))[:SUGGESTIONS]
+
+
+def span_of(serving: Serving, name: str, text: str) -> Span:
+    """Return which windows a text names, however it is written: `60s` is `1m`.
+
+    Raises a 400 problem if there are none such.
+    """
+    try:
+        span = parse_span(text)
+    except ValueError as error:
+        detail = f"{shown(text)} is no length of windows: write 1s, 10s, 1m, or 10s/1s"
+        raise bad_parameter(name, detail) from error
+    have = (*tumbling(*serving.lengths_ms), *serving.hopping)
+    if span not in have:
+        there_are = ", ".join(map(format_span, have))
+        detail = f"there are no windows of {shown(text)}; there are {there_are}"
+        raise bad_parameter(name, detail)
+    return span
 
 
 def parameters(request: web.Request, known: Collection[str]) -> dict[str, str]:

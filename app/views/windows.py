@@ -11,16 +11,23 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from app.durations import format_duration, format_span, parse_span
+from app.durations import format_duration
 from app.serving import Serving
 from app.views.cursor import Cursor, decode_cursor, encode_cursor
 from app.views.envelope import answer_encoded, meta_of
 from app.views.freshness import MAX_AGE, check_age
 from app.views.owners import Owners
-from app.views.problems import bad_parameter, shown
-from app.views.query import instrument_name, integer, known_states, parameters, state_of, time_ms
+from app.views.problems import bad_parameter
+from app.views.query import (
+    instrument_name,
+    integer,
+    known_states,
+    parameters,
+    span_of,
+    state_of,
+    time_ms,
+)
 from models.live import LiveState
-from orderbook.span import Span, tumbling
 
 MAX_DEFAULT_SPAN_MS: Final = 86_400_000
 """What is kept, but at most a day, is the span when none is asked for: an hour of 1 s."""
@@ -49,7 +56,7 @@ class Windows:
         limit = integer("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
         state = state_of(known_states(self.serving), name)
         asked = self._asked(query, state)
-        span = self._span_of(asked.length)
+        span = span_of(self.serving, "length", asked.length)
         if (handed_on := await self.owners.ask(request, name)) is not None:
             return handed_on
         meta = meta_of(self.serving, state)
@@ -80,22 +87,9 @@ class Windows:
                 raise bad_parameter("cursor", f"it says {beside[0]} already: leave that out")
             return decode_cursor(query["cursor"], state.instrument)
         length = query.get("length", format_duration(min(self.serving.lengths_ms)))
-        kept_ms = self._span_of(length).hop_ms * self.serving.kept_windows
+        kept_ms = span_of(self.serving, "length", length).hop_ms * self.serving.kept_windows
         default_ms = min(kept_ms, MAX_DEFAULT_SPAN_MS)
         return Cursor(state.instrument, length, *self._times(query, state, default_ms))
-
-    def _span_of(self, text: str) -> Span:
-        spans = (*tumbling(*self.serving.lengths_ms), *self.serving.hopping)
-        try:
-            span = parse_span(text)
-        except ValueError as error:
-            raise bad_parameter("length", str(error)) from error
-        if span not in spans:
-            have = ", ".join(map(format_span, spans))
-            raise bad_parameter(
-                "length", f"there are no windows of {shown(text)}; there are {have}"
-            )
-        return span
 
     def _times(self, query: dict[str, str], state: LiveState, default_ms: int) -> tuple[int, int]:
         """Return from and to: by default the last of the instrument's own clock."""
