@@ -29,7 +29,7 @@ def register(app: Steelyard) -> None:
             except ValueError as error:
                 log.warning("live, offset %d: %s", event.message.offset, error)
                 continue
-            states.take(event.key, value, record)
+            states.take(event.key, record, round(event.message.timestamp * 1_000))
 
     @app.timer(app.options.live_interval_ms / 1_000, name="live")  # type: ignore[untyped-decorator]
     async def publish() -> None:

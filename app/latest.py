@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from app.clocks import Clocks
 from models.live import LiveRecord, LiveState, decode_live, encode_live
 
 
@@ -25,6 +26,7 @@ class LatestStates:
         """By key: the value that was decoded last, and what it says."""
         self._sent: dict[bytes, tuple[bytes, LiveRecord]] = {}
         """By key: the value that was sent last and has not come back yet, and what it says."""
+        self.clocks = Clocks()
         self._merged: tuple[list[LiveRecord], dict[str, LiveState]] = [], {}
         """What `states` returned last, and what it was made of."""
 
@@ -39,19 +41,23 @@ class LatestStates:
         sent = self._sent.pop(key, None)
         return sent[1] if sent is not None and sent[0] == value else decode_live(value)
 
-    def take(self, key: bytes, value: bytes, record: LiveRecord) -> None:
+    def take(self, key: bytes, record: LiveRecord, appended_ms: int) -> None:
         """Write what is known of a partition after a record of what changed in it.
+
+        Kafka has appended it at `appended_ms`, by its own clock: with that it is passed on.
 
         Around a take-over records are missed, and what is known is older than they were. What this
         record does not name may then have changed: it is not live until a whole record comes.
         """
-        before = None if record.whole else self._record(key)
-        if before is not None and not before.states.keys() <= record.states.keys():
+        before = self._record(key)
+        record.appended_ms = appended_ms
+        self.clocks.see(record, before)
+        if before is not None and not record.whole:
             states = before.states
             if (before.worker, before.published_ms) != (record.worker, record.after_ms):
                 states = {name: _unsure(state) for name, state in states.items()}
             record.states = states | record.states
-            value = encode_live(record)
+        value = encode_live(record)
         self._decoded[key] = value, record
         self.table[key] = value
 
@@ -68,10 +74,29 @@ class LatestStates:
             self._merged = records, dict(sorted(states.items()))
         return self._merged[1]
 
-    def heard_ms(self, partition: int) -> int:
-        """Return when a partition's feed last said anything; 0 if nothing is known of it."""
+    def heard_age_ms(self, partition: int) -> int | None:
+        """Return the time since a partition's feed said anything; None if nothing is known of it."""
         record = self._record(key_of(partition))
-        return 0 if record is None else record.heard_ms
+        if record is None:
+            return None
+        return self.clocks.age_ms(record) + max(0, record.published_ms - record.heard_ms)
+
+    def age_ms(self, state: LiveState) -> int | None:
+        """Return the time since the venue was last heard about an instrument; None if it never was.
+
+        It is never less than that of its partition: what the clock of a worker that was before said
+        may be ahead.
+        """
+        record = self._record(key_of(state.partition))
+        if record is None or not state.received_ms:
+            return None
+        said_ms = max(record.published_ms - min(state.received_ms, record.heard_ms), 0)
+        return self.clocks.age_ms(record) + said_ms
+
+    def ahead_ms(self) -> dict[str, int]:
+        """Return by how much the clock of each worker that owns partitions is ahead of Kafka's."""
+        records = ((record, self.clocks.ahead_ms(record.secret)) for record in self._records())
+        return {record.worker: ahead for record, ahead in records if ahead is not None}
 
     def secret(self, partition: int) -> str:
         """Return the secret of the process that owned a partition last; "" if none is known."""
@@ -92,7 +117,9 @@ class LatestStates:
         if value is None:
             return None
         if known is None or known[0] is not value:
-            known = self._decoded[key] = value, decode_live(value)
+            record = decode_live(value)
+            self.clocks.see(record, None if known is None else known[1])
+            known = self._decoded[key] = value, record
         return known[1]
 
 

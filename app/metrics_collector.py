@@ -169,6 +169,18 @@ class WorkerCollector(Collector):
                 max(ages),
             )
 
+        kafka_ms = shared.latest.clocks.ahead_ms(shared.secret)
+        ahead = {"kafka": kafka_ms, "venue": shared.venue_ahead_ms}
+        clock = GaugeMetricFamily(
+            "steelyard_clock_ahead_seconds",
+            "How far this worker's clock is ahead of Kafka's or the venue's; below 0 it is behind.",
+            labels=["of"],
+        )
+        for of, ahead_ms in ahead.items():
+            if ahead_ms is not None:
+                clock.add_metric([of], ahead_ms / 1_000)
+        yield clock
+
     def _lag(self) -> Iterator[Metric]:
         lag = GaugeMetricFamily(
             "steelyard_lag_records",

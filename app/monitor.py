@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from app.pulse import Pulse
+from app.readiness import clock_troubles
 
 if TYPE_CHECKING:
     from app.metrics_collector import WorkerCollector
@@ -28,6 +29,8 @@ class Monitor:
         self.collector = collector
         self.said = ""
         """The state that was logged last."""
+        self._clocks_said = False
+        """Whether it was logged that clocks differ, and not yet that they agree again."""
 
     async def watch_loop(self) -> None:
         """Measure, again and again, how late the loop wakes a task; end it if it never does."""
@@ -46,8 +49,17 @@ class Monitor:
         """Log when the worker becomes ready, degraded or neither; count what books went through."""
         while True:
             self.say(self.app.shared.readiness())
+            self.say_clocks(clock_troubles(self.app.shared))
             self.collector.look()
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def say_clocks(self, troubles: list[str]) -> None:
+        """Log when clocks begin to differ and when they agree again: once each."""
+        if troubles and not self._clocks_said:
+            log.warning("%s: set the clocks, by NTP for instance", "; ".join(troubles))
+        elif self._clocks_said and not troubles:
+            log.info("the clocks of workers, Kafka and venue agree again")
+        self._clocks_said = bool(troubles)
 
     def say(self, readiness: Readiness) -> None:
         """Log a change of state, once: the words of a reason may change without one."""

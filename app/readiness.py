@@ -24,6 +24,8 @@ state that then does not come is better missing than all of them."""
 
 SNAPSHOT_WITHIN_S: Final = 15.0
 """The venue sends all snapshots within a second; ingest asks again for 10 s."""
+MAX_APART_MS: Final = 2_000
+"""Two clocks that differ by more are set wrong: a record takes less to Kafka, a message to here."""
 
 
 class FirstReading:
@@ -121,6 +123,26 @@ def readiness_of(shared: WorkerState) -> Readiness:
     return Readiness(not reasons, reasons, details, [] if reasons else _degraded(shared))
 
 
+def clock_troubles(shared: WorkerState) -> list[str]:
+    """Say which clocks differ by more than a message takes: whoever compares their times is wrong.
+
+    Ages and statuses do not depend on them.
+    """
+    troubles = [
+        f"the clock of {worker} is {_apart(ahead_ms)} Kafka's"
+        for worker, ahead_ms in sorted(shared.latest.ahead_ms().items())
+        if abs(ahead_ms) > MAX_APART_MS
+    ]
+    venue_ms = shared.venue_ahead_ms
+    if venue_ms is not None and abs(venue_ms) > MAX_APART_MS and not shared.simulated:
+        troubles.append(f"the clock of {shared.worker} is {_apart(venue_ms)} the venue's")
+    return troubles
+
+
+def _apart(ahead_ms: int) -> str:
+    return f"{abs(ahead_ms) / 1_000:.1f} s {'ahead of' if ahead_ms > 0 else 'behind'}"
+
+
 def _degraded(shared: WorkerState) -> list[str]:
     """Say what is not as it should be, although the worker does its work."""
     reasons: list[str] = []
@@ -147,6 +169,7 @@ def _degraded(shared: WorkerState) -> list[str]:
         if missing:
             more = f" and {len(missing) - 1} others" * (len(missing) > 1)
             reasons.append(f"{missing[0]}{more} have had no snapshot yet")
+    reasons += clock_troubles(shared)
     states = shared.owned_states()
     lost = [state for state in states if state.status != "live"]
     if lost:

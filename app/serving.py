@@ -1,7 +1,7 @@
 """What the views read: the current states, the owned books, the history. Agents write it.
 
-Ages are judged here, at the moment of the question and by the wall clock, because an answer must
-not say `live` when nothing has been heard for a while.
+Ages are judged here, at the moment of the question, because an answer must not say `live` when
+nothing has been heard for a while; and not by comparing the wall clocks of two machines.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class BookView:
     ask_levels: int
     grouped: GroupedBook | None = None
     """The venue's own view, not sequence-checked; None where its channel is not ingested."""
+    age_ms: int | None = None
+    """Time since the venue was last heard about it; None: it never was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class Serving(Protocol):
 
     def status_of(self, state: LiveState) -> str:
         """Return the word an answer carries now: the state's own, or `stale` if it is too old."""
+
+    def age_ms(self, state: LiveState) -> int | None:
+        """Return the time since the venue was last heard about an instrument; None: it never was."""
 
     def owner(self, instrument: str) -> Owner:
         """Return who owns an instrument."""

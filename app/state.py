@@ -91,6 +91,10 @@ class WorkerState:
         self._windows: dict[str, dict[str, Any]] = {}
         """By instrument: its last closed window of the shortest length."""
         self._heard: defaultdict[int, Heard] = defaultdict(Heard)
+        self._began_s = time.monotonic()
+        self.venue_ahead_ms: int | None = None
+        """By how much this worker's clock is ahead of the venue's, as of the last tick; it is never
+        less than a message takes."""
         self.delay_ms = 0
         """From receipt until it was applied, of the last frame."""
         self._newest: dict[tuple[str, Span], int] = {}
@@ -108,7 +112,11 @@ class WorkerState:
         """Note what a frame was about, for the next live record."""
         received_ms = max((_heard_ms(item) for item in frame.items), default=0)
         heard = self._heard[partition]
-        heard.hear(received_ms)
+        heard.hear(received_ms, now_s=time.monotonic(), now_ms=self.now_ms())
+        if not frame.sequence and frame.items and self.ingest is not None:
+            tick = frame.items[-1]
+            if type(tick) is Tick:
+                self.venue_ahead_ms = _heard_ms(tick) - tick.venue_ms
         if frame.sequence:
             heard.change(frame.instrument)
             self.delay_ms = max(0, self.now_ms() - received_ms)
@@ -201,12 +209,19 @@ class WorkerState:
 
     def status_of(self, state: LiveState) -> str:
         """Return the word an answer carries now."""
-        since_ms = self.now_ms() - self.stale_after_ms
-        if state.received_ms >= since_ms or self.latest.heard_ms(state.partition) >= since_ms:
-            return state.status
+        return self._status_now(state.status, self.latest.heard_age_ms(state.partition))
+
+    def _status_now(self, status: str, heard_age_ms: int | None) -> str:
+        """Return what a status has become by now, so long after its partition was heard."""
+        if heard_age_ms is not None and heard_age_ms <= self.stale_after_ms:
+            return status
         if self.app.rebalancing or self.app.in_recovery:
             return "recovering"
-        return "stale" if state.status == "live" else state.status
+        return "stale" if status == "live" else status
+
+    def age_ms(self, state: LiveState) -> int | None:
+        """Return the time since the venue was last heard about an instrument."""
+        return self.latest.age_ms(state)
 
     def partition_of(self, instrument: str) -> int:
         """Return the partition of an instrument."""
@@ -235,20 +250,18 @@ class WorkerState:
             return None
         book = state.instrument.book
         live = self.live_state(state, partition)
-        if live.status == "live" and not self._hears(partition):
-            live.status = "stale"
+        heard_ms = self._heard_age_ms(partition)
+        live.status = self._status_now(live.status, heard_ms)
+        age_ms = max(self.now_ms() - live.received_ms, heard_ms or 0)
         return BookView(
             state=live,
+            age_ms=age_ms if live.received_ms else None,
             bids=[(price / UNIT, size / UNIT) for price, size in book.bids.top(depth)],
             asks=[(price / UNIT, size / UNIT) for price, size in book.asks.top(depth)],
             bid_levels=len(book.bids),
             ask_levels=len(book.asks),
             grouped=state.told.grouped,
         )
-
-    def _hears(self, partition: int) -> bool:
-        """Whether the feed of an owned partition has said something lately."""
-        return self.now_ms() - self._heard_at_ms(partition) <= self.stale_after_ms
 
     def windows(
         self, instrument: str, span: Span, from_ms: int, to_ms: int, limit: int
@@ -292,15 +305,17 @@ class WorkerState:
     def feed_age_ms(self, partition: int) -> int:
         """Return the time since the feed of an owned partition said anything, ticks included.
 
-        A partition without instruments has nothing to say.
+        A partition without instruments has nothing to say; one that has not said anything yet is
+        counted from the start of this worker.
         """
         if not self.books.partitions[partition].states:
             return 0
-        return max(0, self.now_ms() - self._heard_at_ms(partition))
+        age_ms = self._heard_age_ms(partition)
+        return round((time.monotonic() - self._began_s) * 1_000) if age_ms is None else age_ms
 
-    def _heard_at_ms(self, partition: int) -> int:
+    def _heard_age_ms(self, partition: int) -> int | None:
         heard = self._heard.get(partition)
-        return heard.at_ms if heard is not None else 0
+        return None if heard is None else heard.age_ms(time.monotonic())
 
 
 def _heard_ms(item: Item) -> int:

@@ -71,7 +71,7 @@ export class Feed {
     const data = [...this.rows.values()];
     for (const row of data) {
       // An age is that of the moment of sending, and grows while nothing new is sent.
-      if (row.received_ms !== null) row.age_ms = Math.max(event.as_of_ms - row.received_ms, 0);
+      if (row.heard_ms !== null) row.age_ms = Math.max(event.as_of_ms - row.heard_ms, 0);
     }
     const simulated = data.some((row) => row.simulated);
     this.#heard({ data, meta: { as_of_ms: event.as_of_ms, worker: event.worker, simulated } });

@@ -138,6 +138,9 @@ class ImbalanceRow(QualityRow):
     """The current state of an instrument: its quality, and its numbers."""
 
     received_ms: Milliseconds | None
+    """When the venue was last heard about it, by the clock of the worker that ingests it."""
+    heard_ms: Milliseconds | None
+    """The same by the clock of the worker that answers: `as_of_ms` less this is its age."""
     published_ms: Milliseconds | None
 
     best_bid: Positive | None

@@ -89,7 +89,7 @@ class LiveRecord(msgspec.Struct):
     worker: str
     published_ms: int
     heard_ms: int
-    """When the partition's feed last said anything, ticks included, by the ingester's clock."""
+    """When the partition's feed last said anything, ticks included, by the writer's clock."""
     whole: bool
     """Whether these are all the instruments of the partition: those not named are gone."""
     states: dict[str, LiveState]
@@ -98,6 +98,9 @@ class LiveRecord(msgspec.Struct):
     secret: str = ""
     """Random, of the process that wrote this: together with the views' token, if one is set, it
     makes the key by which other workers know this one's answers."""
+    appended_ms: int = 0
+    """When Kafka appended it to `live`, by Kafka's clock: in the table `latest` only, put there by
+    who reads it; 0 where it is not known."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -110,10 +110,10 @@ class Board:
         since_ms = 0.0 if self._heard_at is None else (now - self._heard_at) * 1_000
         rows = []
         for name, state in self._states.items():
-            received_ms = state.get("received_ms")
+            heard_ms = state.get("heard_ms")
             age_ms = None
-            if received_ms is not None:
-                age_ms = max(0.0, self._as_of_ms + since_ms - received_ms)
+            if heard_ms is not None:
+                age_ms = max(0.0, self._as_of_ms + since_ms - heard_ms)
             status = NO_ANSWER if is_silent else state["status"]
             rows.append(Row(name, status, age_ms, state, tuple(self._past.get(name, ()))))
         return _sorted(rows, order)

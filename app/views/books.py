@@ -35,7 +35,8 @@ class Books:
             return handed_on
         book = self.serving.book(name, depth)
         if book is not None:
-            meta = meta_of(self.serving, book.state)
+            meta = meta_of(self.serving, book.state, book.state.status)
+            meta["age_ms"] = book.age_ms
             if book.state.status == "retired":
                 book = None  # nothing rests there any more
         else:

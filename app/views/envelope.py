@@ -72,21 +72,14 @@ def badness(status: str) -> int:
     return STATUSES.index(status) if status in STATUSES else len(STATUSES)
 
 
-def age_ms(state: LiveState, now_ms: int) -> int | None:
-    """Return the time since the venue was last heard about an instrument; None if it never was."""
-    if not state.received_ms:
-        return None
-    # Two machines' clocks may differ by more than a message takes.
-    return max(0, now_ms - state.received_ms)
-
-
 def row_of(serving: Serving, state: LiveState, now_ms: int) -> dict[str, Any]:
     """Return the state of an instrument as it is served: with the status and the age of now."""
     fields = asdict(state)
     fields["status"] = serving.status_of(state)
     fields["received_ms"] = state.received_ms or None
     fields["published_ms"] = state.published_ms or None
-    fields["age_ms"] = age_ms(state, now_ms)
+    fields["age_ms"] = age_ms = serving.age_ms(state)
+    fields["heard_ms"] = None if age_ms is None else now_ms - age_ms
     return fields
 
 
@@ -94,9 +87,12 @@ def encode_row(serving: Serving, state: LiveState, now_ms: int) -> bytes:
     """Return `encode(row_of(…))`, four times as fast: hundreds of rows a second are pushed."""
     is_finite = isfinite(sum(filter(None, _numbers(state))))
     is_known = state.received_ms and state.published_ms
-    if not is_finite or not is_known or state.status != serving.status_of(state):
+    age_ms = serving.age_ms(state)
+    is_simple = is_finite and is_known and state.status == serving.status_of(state)
+    if not is_simple or age_ms is None:
         return encode(row_of(serving, state, now_ms))
-    return b'%b,"age_ms":%d}' % (_encoder.encode(state)[:-1], max(0, now_ms - state.received_ms))
+    tail = age_ms, now_ms - age_ms
+    return b'%b,"age_ms":%d,"heard_ms":%d}' % (_encoder.encode(state)[:-1], *tail)
 
 
 def meta_of(serving: Serving, state: LiveState, status: str | None = None) -> dict[str, Any]:
@@ -106,7 +102,7 @@ def meta_of(serving: Serving, state: LiveState, status: str | None = None) -> di
         "as_of_ms": now_ms,
         "venue_ts_ms": state.venue_ts_ms,
         "change_id": state.change_id,
-        "age_ms": age_ms(state, now_ms),
+        "age_ms": serving.age_ms(state),
         "status": status or serving.status_of(state),
         "worker": serving.worker,
         "partition": state.partition,

@@ -14,7 +14,7 @@ from app.views.query import instrument_name, known_states, parameters, state_of
 from app.views.rows import chosen, ordered
 from models.live import LiveState
 
-SORT_FIELDS: Final = ("age_ms", *LiveState.__struct_fields__)
+SORT_FIELDS: Final = ("age_ms", "heard_ms", *LiveState.__struct_fields__)
 
 
 class Imbalance:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from app.durations import format_span
 from app.serving import Serving
-from app.views.envelope import age_ms, answer, meta_of_rows
+from app.views.envelope import answer, meta_of_rows
 from app.views.query import known_states, parameters
 from deribit.served import base_coin, is_linear
 from models.live import LiveState
@@ -24,13 +24,13 @@ class Instruments:
         """Return every instrument that is known to any worker."""
         parameters(request, ())
         serving, now_ms = self.serving, self.serving.now_ms()
-        rows = [self._row(state, now_ms) for _, state in sorted(known_states(serving).items())]
+        rows = [self._row(state) for _, state in sorted(known_states(serving).items())]
         meta = meta_of_rows(serving, rows, now_ms)
         meta["lengths_ms"] = serving.lengths_ms
         meta["hopping"] = [format_span(span) for span in serving.hopping]
         return answer(rows, meta)
 
-    def _row(self, state: LiveState, now_ms: int) -> dict[str, Any]:
+    def _row(self, state: LiveState) -> dict[str, Any]:
         name = state.instrument
         linear = is_linear(name, state.linear)
         return {
@@ -39,7 +39,7 @@ class Instruments:
             "linear": linear is True,
             "size_unit": base_coin(name) if linear else "USD",
             "status": self.serving.status_of(state),
-            "age_ms": age_ms(state, now_ms),
+            "age_ms": self.serving.age_ms(state),
             "simulated": state.simulated,
             "worker": state.worker,
             "partition": state.partition,

@@ -69,6 +69,9 @@ class Worker:
             ingest=ingest,
             readiness=lambda: Readiness(True, [], {}, ["the feed is stale"]),
             feed_age_ms=lambda number: 1_500,
+            latest=SimpleNamespace(clocks=SimpleNamespace(ahead_ms={"mine": -250}.get)),
+            secret="mine",
+            venue_ahead_ms=40,
         )
         self.keepers = [books]
         self.options = SimpleNamespace(topic_prefix="x-")
@@ -116,6 +119,7 @@ def test_the_collector_reads_the_worker() -> None:
     assert found["steelyard_feed_waiting_frames"][()] == 9
     assert found["steelyard_feed_waiting_seconds"][()] == 1.25
     assert found["steelyard_feed_age_seconds"][()] == 1.5
+    assert found["steelyard_clock_ahead_seconds"] == {("kafka",): -0.25, ("venue",): 0.04}
     assert found["steelyard_instruments"][("live",)] == 2
     assert found["steelyard_lag_records"][("feed",)] == 10
     assert found["steelyard_looped_back_records_total"][("feed",)] == 5

@@ -279,3 +279,24 @@ async def test_a_state_that_is_written_anew_is_not_measured_as_late(
         change(site, ETH, 2.0)
         await events.next(lambda event: "states" in event and names(event) == [ETH])
     assert told == [0.04]
+
+
+@pytest.mark.parametrize("length", ["60s", "60000ms", " 1m", "1m,60s", "10000ms/1s"])
+async def test_a_length_is_the_same_however_it_is_written(
+    http: ClientSession, site: Site, length: str
+) -> None:
+    async with http.get(f"{site.url}/v1/stream", params={"lengths": length}) as answer:
+        assert answer.status == 200
+        (client,) = site.hub.clients
+        found = {key.channel for key in client.wanted}
+    assert found == {"states", "10s/1s" if "/" in length else "1m"}
+
+
+@pytest.mark.parametrize("length", ["2s", "", "1", "1S", "1.5s", "0s", "-1s", "\u0661s", "9" * 99])
+async def test_a_length_that_there_is_not_is_refused(
+    http: ClientSession, site: Site, length: str
+) -> None:
+    for path, name in (("stream", "lengths"), (f"windows/{ETH}", "length")):
+        problem = await ask_wrongly(http, URL(f"{site.url}/v1/{path}") % {name: length}, 400)
+        assert problem.type == "urn:steelyard:problem:bad-parameter"
+        assert len(problem.detail) < 300

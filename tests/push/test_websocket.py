@@ -67,6 +67,13 @@ async def test_all_instruments(ws: ClientWebSocketResponse, site: Site) -> None:
     assert names(await receive(ws, "states")) == [BTC, ETH, LOST]
 
 
+async def test_a_length_is_the_same_however_it_is_written(ws: ClientWebSocketResponse) -> None:
+    answer = await ask(ws, op="subscribe", lengths=["60s", "1m", "10000ms"], states=False)
+    assert answer["subscriptions"] == ["10s.*", "1m.*"]
+    answer = await ask(ws, op="unsubscribe", lengths=["60000ms"], states=False)
+    assert answer["subscriptions"] == ["10s.*"]
+
+
 @pytest.mark.parametrize(
     ("command", "kind", "told"),
     [

@@ -15,7 +15,7 @@ from app.processor import Processor
 from app.settings import Settings
 from app.state import BEHIND_MS, WorkerState
 from models.frame import FRAME_VERSION, Connected, Frame
-from models.live import LiveRecord, encode_live
+from models.live import LiveRecord
 
 NAME = "BTC-PERPETUAL"
 LONG_AGO_MS = 60_000
@@ -51,7 +51,7 @@ def hear(shared: WorkerState, partition: int, ago_ms: int) -> Frame:
     for state in shared.books.partitions[partition].states.values():
         live = shared.live_state(state, partition)
         record = LiveRecord(partition, "worker-1", 1, 1, True, {NAME: live})
-        shared.latest.take(key_of(partition), encode_live(record), record)
+        shared.latest.take(key_of(partition), record, 1)
     return frame
 
 

@@ -11,6 +11,7 @@ from tests.views.recorded import live_of
 
 NUMBER = 3
 KEY = key_of(NUMBER)
+APPENDED_MS = 1_000
 
 
 def state(name: str, change_id: int = 1) -> LiveState:
@@ -34,7 +35,7 @@ class Worker:
         self.read(encode_live(record))
 
     def read(self, value: bytes) -> None:
-        self.latest.take(KEY, value, self.latest.decode(KEY, value))
+        self.latest.take(KEY, self.latest.decode(KEY, value), APPENDED_MS)
 
     def known(self) -> dict[str, int | None]:
         return {name: each.change_id for name, each in self.latest.states().items()}
@@ -43,11 +44,11 @@ class Worker:
 def test_what_changed_is_merged_into_what_is_known() -> None:
     worker = Worker()
     worker.take(record(state("B"), state("A"), whole=True))
-    worker.take(record(state("B", 2), heard_ms=5))
+    worker.take(record(state("B", 2)))
     assert worker.known() == {"A": 1, "B": 2}
     assert list(worker.known()) == ["A", "B"]
-    assert worker.latest.heard_ms(NUMBER) == 5
-    assert worker.latest.heard_ms(NUMBER + 1) == 0
+    assert worker.latest.heard_age_ms(NUMBER) is not None
+    assert worker.latest.heard_age_ms(NUMBER + 1) is None
     (value,) = worker.table.values()
     assert decode_live(value).states.keys() == {"A", "B"}
 
@@ -121,13 +122,12 @@ def test_what_was_sent_here_is_decoded_if_it_is_read_again_or_not_at_all() -> No
     assert worker.known() == {"A": 4, "B": 3}
 
 
-def test_a_record_of_all_that_is_known_is_not_encoded_again(monkeypatch: Any) -> None:
+def test_a_record_is_passed_on_with_the_time_of_kafka() -> None:
     worker = Worker()
-    worker.take(record(state("A"), state("B")))
-    value = encode_live(record(state("B", 2), state("A", 3)))
-    monkeypatch.setattr("app.latest.encode_live", None)
-    worker.read(value)
-    assert worker.table[KEY] is value
+    worker.take(record(state("A"), state("B"), whole=True))
+    worker.take(record(state("B", 2), state("A", 3)))
+    (value,) = worker.table.values()
+    assert decode_live(value).appended_ms == APPENDED_MS
     assert worker.known() == {"A": 3, "B": 2}
 
 

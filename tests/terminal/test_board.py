@@ -21,7 +21,7 @@ def state(name: str, **fields: Any) -> dict[str, Any]:
         "instrument": name,
         "status": "live",
         "simulated": False,
-        "received_ms": AS_OF_MS - 100,
+        "heard_ms": AS_OF_MS - 100,
         "mid": 76_880.25,
         "spread_bp": 0.065,
         "imbalance_1": 0.5,
@@ -68,7 +68,7 @@ def test_rows_are_replaced_added_and_forgotten() -> None:
 
 
 def test_ages_go_on_between_events() -> None:
-    board = board_of(state(NAMES[0]), state(NAMES[1], received_ms=None))
+    board = board_of(state(NAMES[0]), state(NAMES[1], heard_ms=None))
     first, unknown = board.rows(10.5)
     assert first.age_ms == pytest.approx(600)
     assert unknown.age_ms is None
@@ -91,9 +91,9 @@ def test_a_silent_worker_is_not_believed() -> None:
 
 def test_orders_put_what_is_worth_a_look_first() -> None:
     board = board_of(
-        state(NAMES[0], imbalance_10=0.1, ofi_usd=None, received_ms=AS_OF_MS - 50, status="gap"),
-        state(NAMES[1], imbalance_10=-0.9, ofi_usd=5.0, received_ms=AS_OF_MS - 900),
-        state(NAMES[2], imbalance_10=None, ofi_usd=-9.0, received_ms=None, status="waiting"),
+        state(NAMES[0], imbalance_10=0.1, ofi_usd=None, heard_ms=AS_OF_MS - 50, status="gap"),
+        state(NAMES[1], imbalance_10=-0.9, ofi_usd=5.0, heard_ms=AS_OF_MS - 900),
+        state(NAMES[2], imbalance_10=None, ofi_usd=-9.0, heard_ms=None, status="waiting"),
     )
 
     def order(by: Order) -> list[int]:
@@ -124,7 +124,7 @@ def test_the_table_says_what_is_simulated_unknown_and_left_out() -> None:
     nothing = {"mid": None, "spread_bp": None, "imbalance_1": None, "imbalance_10": None}
     board = board_of(
         state(NAMES[0], simulated=True),
-        state(NAMES[1], status="waiting", received_ms=None, ofi_usd=None, **nothing),
+        state(NAMES[1], status="waiting", heard_ms=None, ofi_usd=None, **nothing),
         state(NAMES[2]),
     )
     text = text_of(board, 10.0)

@@ -128,6 +128,9 @@ class RecordedServing:
         is_old = self.clock_ms - state.received_ms > self.stale_after_ms
         return "stale" if is_old and state.status == "live" else state.status
 
+    def age_ms(self, state: LiveState) -> int | None:
+        return max(0, self.clock_ms - state.received_ms) if state.received_ms else None
+
     def owner(self, instrument: str) -> Owner:
         partition = sorted(self.processors).index(instrument) % PARTITIONS
         return self.owners.get(instrument, Owner(partition, None))
@@ -137,12 +140,15 @@ class RecordedServing:
         book = processor.instrument.book
         if book.change_id is None:
             return None
+        state = self._state(processor)
+        state.status = self.status_of(state)
         return BookView(
-            self._state(processor),
+            state,
             [(price / UNIT, size / UNIT) for price, size in book.bids.top(depth)],
             [(price / UNIT, size / UNIT) for price, size in book.asks.top(depth)],
             len(book.bids),
             len(book.asks),
+            age_ms=self.age_ms(state),
         )
 
     def windows(

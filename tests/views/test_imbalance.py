@@ -15,7 +15,10 @@ LOST, WAITING = "LTC_USDC-PERPETUAL", "XRP_USDC-PERPETUAL"
 
 
 def test_the_schema_has_every_field_of_the_state():
-    assert set(ImbalanceRow.model_fields) == {*LiveState.__struct_fields__, "age_ms"}
+    assert set(ImbalanceRow.model_fields) == {
+        *LiveState.__struct_fields__,
+        *("age_ms", "heard_ms"),
+    }
 
 
 async def test_instruments(http: ClientSession, url: str) -> None:
