@@ -78,15 +78,15 @@ def span_of(serving: Serving, name: str, text: str) -> Span:
 
     Raises a 400 problem if there are none such.
     """
+    have = (*tumbling(*serving.lengths_ms), *serving.hopping)
+    span, is_none = None, ""
     try:
         span = parse_span(text)
-    except ValueError as error:
-        detail = f"{shown(text)} is no length of windows: write 1s, 10s, 1m, or 10s/1s"
-        raise bad_parameter(name, detail) from error
-    have = (*tumbling(*serving.lengths_ms), *serving.hopping)
-    if span not in have:
+    except ValueError:
+        is_none = f"{shown(text)} is not a duration: "
+    if span is None or span not in have:
         there_are = ", ".join(map(format_span, have))
-        detail = f"there are no windows of {shown(text)}; there are {there_are}"
+        detail = f"{is_none}there are no windows of {shown(text)}; there are {there_are}"
         raise bad_parameter(name, detail)
     return span
 
