@@ -1,9 +1,9 @@
 """How old another worker's record is, whatever its clock says, and whatever this one's says.
 
 Kafka stamps each record as it appends it. The newest stamp that has come, and this process's
-monotonic time since, are a clock that nobody here sets: it is late by what a record takes from Kafka
-to here, and never ahead. Beside it stands what each process wrote as the time of its own clock: by
-how much that one is ahead.
+monotonic time since, are a clock that nobody here sets: it is late by what a record takes from
+Kafka to here, and never ahead. Beside it stands what each process wrote as the time of its own
+clock: by how much that one is ahead.
 """
 
 from __future__ import annotations

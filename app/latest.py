@@ -75,7 +75,7 @@ class LatestStates:
         return self._merged[1]
 
     def heard_age_ms(self, partition: int) -> int | None:
-        """Return the time since a partition's feed said anything; None if nothing is known of it."""
+        """Return the time since a partition's feed said anything; None: nothing is known of it."""
         record = self._record(key_of(partition))
         if record is None:
             return None

@@ -84,7 +84,7 @@ class Serving(Protocol):
         """Return the word an answer carries now: the state's own, or `stale` if it is too old."""
 
     def age_ms(self, state: LiveState) -> int | None:
-        """Return the time since the venue was last heard about an instrument; None: it never was."""
+        """Return the time since the venue was last heard about it; None if it never was."""
 
     def owner(self, instrument: str) -> Owner:
         """Return who owns an instrument."""

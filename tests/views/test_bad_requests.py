@@ -1,5 +1,5 @@
-"""Whatever a client sends, it gets a short problem, and only then if it may ask at all; the log gets
-no traceback of it."""
+"""Whatever a client sends, it gets a short problem, and only if it may ask at all; the log gets no
+traceback of it."""
 
 from __future__ import annotations
 
