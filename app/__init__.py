@@ -32,13 +32,14 @@ def __getattr__(name: str) -> Any:
 
     from app.commands.environment import explain
     from app.errors import UserError
+    from app.said import say
     from app.worker import build
 
     try:
         built = build()
     except (ValidationError, UserError) as error:  # Faust would exit with 1, and a traceback
         words = explain(error) if isinstance(error, ValidationError) else str(error)
-        print(f"error: {words}", file=sys.stderr)
+        say("error", words)
         raise SystemExit(UserError.exit_code) from None
     globals()["app"] = built
     return built

@@ -27,6 +27,10 @@ CHANGELOG_COMPACTION_LAG_MS: Final = 3_600_000
 """For this long every write to a changelog is kept: what a worker wrote after it had lost the
 partition (a zombie) can then still be told from what the new owner wrote."""
 CHANGELOG_MAX_COMPACTION_LAG_MS: Final = 6 * 3_600_000
+MIN_ISR: Final = "min.insync.replicas"
+MOST_IN_SYNC: Final = 2
+"""Copies that must have a record before it is acknowledged. With two copies in all, a worker waits
+while one of two brokers is away; three copies go on."""
 TABLES: Final = ("books", "history", "subscriptions", "latest")
 
 
@@ -118,6 +122,8 @@ def topics(settings: Settings) -> tuple[Topic, ...]:
         "max.message.bytes": str(RECORD_BYTES),
         # By Kafka's clock: a replay of last year's recording would otherwise be deleted at once.
         "message.timestamp.type": "LogAppendTime",
+        # What is acknowledged survives the loss of a broker, where there is more than one copy.
+        MIN_ISR: str(min(MOST_IN_SYNC, settings.replication)),
     }
     return tuple(
         Topic(name, settings.partitions, settings.replication, purpose, common | configs)

@@ -5,7 +5,6 @@ Every setting is `STEELYARD_` plus the field's name in capitals, and stands in `
 
 from __future__ import annotations
 
-import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,8 +29,16 @@ from app.installation import (
     prefix_of,
     refuse_retired,
 )
+from app.said import say
 from app.secret_file import one_secret
-from app.setting_names import PREFIX, env_name, unknown, values_given
+from app.setting_names import (
+    PREFIX,
+    SERVICE_LINK_HINT,
+    env_name,
+    is_service_link,
+    unknown,
+    values_given,
+)
 from deribit.auth import Credentials, Grant
 from deribit.served import sizes_by_name
 from deribit.words import is_channel_kind
@@ -260,6 +267,17 @@ class Settings(BaseSettings):
             raise ValueError(f"{', '.join(sorted(old))}: set installation, which both follow from")
         return given
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_service_links(cls, given: object) -> object:
+        if not isinstance(given, dict):
+            return given
+        links = {name for name, value in given.items() if is_service_link(value)}
+        for name in sorted(links):
+            if not name.lower().endswith("_port"):  # Kubernetes gives no others
+                raise ValueError(f"{env_name(name)}={given[name]}: {SERVICE_LINK_HINT}")
+        return {name: value for name, value in given.items() if name not in links}
+
     @model_validator(mode="after")
     def _whole(self) -> Settings:
         self._secret = one_secret(self.client_secret, self.client_secret_file)
@@ -309,9 +327,10 @@ def warn_of_unknown_names() -> None:
 
     To be called once by a process, before it reads its settings: if one is wrong, that may be why.
     """
+    given = _given()
     known = [*map(env_name, Settings.model_fields), *map(env_name, RETIRED)]
-    for sentence in unknown(_given(), known):
-        print(f"warning: {sentence}", file=sys.stderr)
+    for sentence in unknown(given, known):
+        say("warning", sentence, given.get(env_name("log_format")))
 
 
 def _given() -> dict[str, str]:

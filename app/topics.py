@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from app.catalogue import Topic, changelog_name, topics
+from app.catalogue import MIN_ISR, Topic, changelog_name, topics
 from app.errors import UserError, command
 from app.exact.patience import is_away, refusal
 from app.settings import Settings
@@ -88,6 +88,12 @@ class TopicState:
         if int(has_bytes) < int(wanted_bytes):  # a record that is refused would be data lost
             what = f"at least {wanted_bytes}"
             found.append(Mismatch(topic.name, "max.message.bytes", what, has_bytes, alter))
+        wanted_copies = topic.configs[MIN_ISR]
+        has_copies = self.configs.get(MIN_ISR, "1")
+        if int(has_copies) < int(wanted_copies):  # else what was acknowledged can be lost
+            found.append(
+                Mismatch(topic.name, MIN_ISR, f"at least {wanted_copies}", has_copies, alter)
+            )
         return found
 
 

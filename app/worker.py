@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -24,7 +25,9 @@ from app.exact.reach import Reach
 from app.exact.store import STORE_OPTIONS, StateTable
 from app.exact.transport import ExactTransport
 from app.exact.watchdog import watch
+from app.faust_worker import PlainWorker, ignored_names
 from app.logs import QUIET_LOGGERS, logging_config
+from app.said import say
 from app.sensor import RecoveryTimes
 from app.settings import Settings, settings, warn_of_unknown_names
 from app.standing import standing
@@ -83,16 +86,6 @@ class QuietWeb(Web):  # type: ignore[misc]
         self._runner = Runner(self.web_app, max_streams=app.options.web_streams)
 
 
-class PlainWorker(faust.Worker):  # type: ignore[misc]
-    """Faust's worker without its spinner, for which it would log everything at DEBUG (F15), and
-    whose codes for a terminal would stand in the log."""
-
-    def on_setup_root_logger(self, logger: logging.Logger, level: int) -> None:
-        """Take the level of the command line; Faust, too, drops the spinner here, or sets it up."""
-        self.spinner = None
-        logger.setLevel(level)
-
-
 class Steelyard(faust.App):  # type: ignore[misc]
     """A Faust app that is exact: see app/exact."""
 
@@ -106,6 +99,7 @@ class Steelyard(faust.App):  # type: ignore[misc]
         advertised = configured.advertised_url
         super().__init__(
             configured.app_id,
+            env={},  # Faust would obey its own variables before what is set here
             version=STATE_VERSION,
             broker=[URL(f"kafka://{server}") for server in configured.kafka.split(",")],
             datadir=data_dir(configured),
@@ -125,6 +119,7 @@ class Steelyard(faust.App):  # type: ignore[misc]
             broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
             broker_commit_interval=configured.checkpoint_ms / 1_000,
             broker_commit_every=1_000_000_000,  # by time only: a commit is a checkpoint
+            producer_acks=-1,
             producer_linger=PRODUCER_LINGER_S,
             producer_max_batch_size=BATCH_BYTES,
             producer_compression_type="snappy",
@@ -150,10 +145,16 @@ class Steelyard(faust.App):  # type: ignore[misc]
 
     async def on_first_start(self) -> None:
         """Check what the worker stands on before anything is opened: topics, disk, folder."""
+        configured = self.options
+        log.info(
+            "starting, as pid %d on %s, of the installation %s: Kafka %s, venue %s, views %s",
+            *(os.getpid(), socket.gethostname(), configured.installation, configured.kafka),
+            *(configured.venue_url if configured.ingest else "not read", configured.advertised_url),
+        )
         try:
             await check_start(self.options, self.conf.datadir)
         except UserError as error:
-            print(f"error: {error}", file=sys.__stderr__, flush=True)
+            say("error", str(error), self.options.log_format, in_worker=True)
             # Nothing has been started that would have to be stopped, and Faust would exit with 1.
             os._exit(error.exit_code)
         await super().on_first_start()
@@ -175,7 +176,7 @@ class Steelyard(faust.App):  # type: ignore[misc]
             deadline.cancel()
             reason = refusal(self.crash_reason)
             if reason is not None:  # Faust would exit with 1, and a traceback
-                print(f"error: {reason}", file=sys.__stderr__, flush=True)
+                say("error", str(reason), self.options.log_format, in_worker=True)
                 os._exit(reason.exit_code)
 
     @property
@@ -247,11 +248,16 @@ def end_now(app: Steelyard) -> None:
     thread = getattr(app._consumer, "_thread", None)
     loops = (app.loop, getattr(thread, "thread_loop", None))
     for line in standing(loop for loop in loops if loop is not None):
-        print(f"stands: {line}", file=sys.__stderr__, flush=True)
+        say("error", f"stands: {line}", app.options.log_format, in_worker=True)
     if app._consumer is not None and app.consumer.has_settled:
         log.warning("Faust did not stop within %.0f s of the last commit; ended", STOP_DEADLINE_S)
         os._exit(0)
-    print(f"error: not stopped within {STOP_DEADLINE_S:.0f} s", file=sys.__stderr__, flush=True)
+    say(
+        "error",
+        f"not stopped within {STOP_DEADLINE_S:.0f} s",
+        app.options.log_format,
+        in_worker=True,
+    )
     os._exit(1)
 
 
@@ -266,6 +272,9 @@ def build() -> Steelyard:
         logging.getLogger(name).setLevel(logging.WARNING)
     warn_of_unknown_names()
     application = Steelyard(settings())
+    for name in ignored_names():
+        text = f"{name} is in the environment, where Faust would obey it; this worker does not"
+        say("warning", text, application.options.log_format)
     from agents import books, history, ingest, latest
     from app.state import WorkerState
 

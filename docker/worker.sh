@@ -17,11 +17,14 @@ if [ -z "${STEELYARD_WORKER_NAME:-}" ]; then
         flock --nonblock 9 && break
         number=$((number + 1))
         if [ "$number" -gt "$max_replicas" ]; then
-            echo "error: $max_replicas workers already run on $STEELYARD_DATA_DIR" >&2
+            text="$max_replicas workers already run on STEELYARD_DATA_DIR"
+            if [ "${STEELYARD_LOG_FORMAT:-}" = json ]; then
+                text="{\"level\": \"error\", \"message\": \"$text\"}"
+            fi
+            echo "$text" >&2
             exit 2
         fi
     done
     export STEELYARD_WORKER_NAME="worker-$number"
 fi
-echo "$STEELYARD_WORKER_NAME is container $(hostname)" >&2
 exec python -m faust -A app worker -l info
