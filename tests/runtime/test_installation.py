@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import ValidationError
 
 from app.__main__ import main
@@ -115,6 +116,18 @@ def wait_for_partitions(worker: Worker) -> None:
     worker.wait_until("given its partitions", lambda: "taken over" in worker.tail(), START_LIMIT_S)
 
 
+async def leave_groups(kafka: str, topic: str) -> None:
+    """Have groups on the broker that are nobody's business, as on every Kafka that is shared."""
+    for number in range(3):
+        async with AIOKafkaConsumer(
+            topic,
+            bootstrap_servers=kafka,
+            group_id=f"others-{number}",
+            auto_offset_reset="earliest",
+        ) as consumer:
+            await consumer.commit({TopicPartition(topic, 0): 0})
+
+
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize("shared", ["topics", "group"])
 def test_a_worker_that_meets_one_of_another_installation_is_refused(
@@ -124,6 +137,7 @@ def test_a_worker_that_meets_one_of_another_installation_is_refused(
     prefix = installation.topic_prefix if shared == "topics" else "other-"
     earlier = {"EARLIER_GROUP": group, "EARLIER_PREFIX": prefix}
     with Pipeline(installation, ingest="false") as pipeline:
+        asyncio.run(leave_groups(installation.kafka, pipeline.topic("windows")))
         pipeline.application = "tests.harness.earlier_release"
         met = pipeline.worker(1)
         met.env |= earlier
