@@ -33,7 +33,8 @@ COMPILED: Final = (
     *("app.processor", "app.audit", "app.told", "app.silence"),
 )
 READ: Final = (
-    *("deribit.shapes", "deribit.statement_shapes", "deribit.words"),
+    *("deribit.shapes", "deribit.statement_shapes", "deribit.words", "deribit.served"),
+    *("deribit.events", "orderbook.names"),
     *("app.rules", "models.frame", "models.status"),
 )
 """What the compiled ones import of ours: its constants are built into them."""
