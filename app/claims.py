@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 
 from app.catalogue import changelog_name
 from app.errors import UserError, command
+from app.exact.patience import is_away, refusal
 from app.settings import LOOPBACK_HOSTS, Settings
-from app.topics import KAFKA_TIMEOUT_S, KafkaUnreachable, connect
+from app.topics import KAFKA_TIMEOUT_S, KafkaUnreachable, TopicRefused, connect
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
@@ -66,6 +67,11 @@ async def check_claims(settings: Settings) -> None:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
             await _check_claim(settings)
     except (KafkaError, OSError, TimeoutError) as error:
+        if (told := refusal(error)) is not None:
+            raise told from error
+        if isinstance(error, KafkaError) and not is_away(error):
+            name = settings.topic_prefix + "installation"
+            raise TopicRefused(f"Kafka refused the record of topic {name}: {error!r}") from error
         raise KafkaUnreachable(
             f"Kafka at {settings.kafka} (STEELYARD_KAFKA) does not tell whose topics these are: "
             f"{error!r}"

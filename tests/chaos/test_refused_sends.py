@@ -139,5 +139,6 @@ def test_a_refused_record_of_live_ends_the_worker(installation: Settings) -> Non
 
 def test_every_topic_that_a_worker_writes_is_refused_once(installation: Settings) -> None:
     written = {topic.name for topic in topics(installation)}
-    written.remove(f"{installation.topic_prefix}subscriptions")  # only the command writes it
+    for other in ("subscriptions", "installation"):  # of the command, and of a start: exit code 2
+        written.remove(installation.topic_prefix + other)
     assert {name_of(what, installation) for what in CAUSES} == written

@@ -40,8 +40,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedBroker]
 def pipeline(guarded: GuardedBroker, tmp_path: Path) -> Iterator[Pipeline]:
     name = f"guarded-{uuid.uuid4().hex[:6]}"
     settings = Settings(
-        app_id=name,
-        topic_prefix=f"{name}-",
+        installation=name,
         kafka=guarded.bootstrap,
         data_dir=tmp_path,
         partitions=2,
@@ -77,3 +76,13 @@ def test_a_topic_that_may_not_be_written_any_more(pipeline: Pipeline) -> None:
     said = refused(worker)
     assert f"topic {changelog}" in said
     assert "TopicAuthorizationFailedError" in said
+
+
+def test_a_topic_that_may_not_be_claimed(pipeline: Pipeline) -> None:
+    """It does not wait, as it does for a Kafka that is away."""
+    settings = pipeline.installation
+    topic = f"{settings.topic_prefix}installation"
+    for operation, permission in ((DESCRIBE, ALLOW), (READ, ALLOW), (WRITE, DENY)):
+        asyncio.run(say(settings, TOPIC, topic, operation, permission))
+    said = refused(pipeline.start_worker(1, ingest="true"))
+    assert f"topic {topic}" in said
