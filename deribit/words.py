@@ -21,6 +21,7 @@ class Method(StrEnum):
     AUTH = "public/auth"
     SET_HEARTBEAT = "public/set_heartbeat"
     GET_INSTRUMENTS = "public/get_instruments"
+    GET_ORDER_BOOK = "public/get_order_book"
     SUBSCRIBE = "public/subscribe"
     UNSUBSCRIBE = "public/unsubscribe"
     PRIVATE_SUBSCRIBE = "private/subscribe"

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
-from websockets.asyncio.client import ClientConnection, connect
 
 from app.commands.environment import load_settings
+from app.durations import parse_duration
 from app.errors import UserError
 from app.settings import Settings
+from app.verify.desk import desk
 from app.verify.live import Ask, Claim, Compared, Verdict, claim_of, compare, decode
 from app.verify.records import Unreadable
 
 DEPTH: Final = 1_000
-VENUE_DEPTH: Final = 10_000
 TIMEOUT_S: Final = 10.0
-MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 COLOURS: Final = {"equal": "green", "different": "red"}
 
 
@@ -42,17 +40,26 @@ def verify(
     venue: Annotated[
         bool, typer.Option("--venue", help="Compare with the venue's own books, too.")
     ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Read the feed of so long only, such as 10m."),
+    ] = None,
     url: Annotated[str | None, typer.Option(help="Base URL of a worker's views.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
     """Compare served books with a replay of the feed; exit 1 if one differs, 2 if none can be.
 
-    The whole feed that Kafka still has is read, into books whose code is not the workers'.
+    The whole feed that Kafka still has is read, into books whose code is not the workers'; with
+    --since only its end. A book whose last snapshot is older cannot be compared then.
     """
+    try:
+        since_ms = None if since is None else time.time_ns() // 10**6 - parse_duration(since)
+    except ValueError as error:
+        raise UserError(f"--since: {error}") from error
     settings = load_settings()
     base = (url or f"http://127.0.0.1:{settings.web_port}").rstrip("/")
     try:
-        verdicts, strays = asyncio.run(_verify(settings, base, instrument, venue))
+        verdicts, strays = asyncio.run(_verify(settings, base, instrument, venue, since_ms))
     except Unreadable as error:
         raise UserError(str(error)) from error
     if as_json:
@@ -80,7 +87,13 @@ def _conclude(verdicts: list[Verdict]) -> None:
         raise UserError("no instrument is served that could be compared")
 
 
-async def _verify(settings: Settings, base: str, names: list[str] | None, venue: bool) -> Compared:
+async def _verify(
+    settings: Settings,
+    base: str,
+    names: list[str] | None,
+    venue: bool,
+    since_ms: int | None,
+) -> Compared:
     from aiokafka.errors import KafkaError
 
     served = names if names is not None else await asyncio.to_thread(_served, base)
@@ -95,11 +108,13 @@ async def _verify(settings: Settings, base: str, names: list[str] | None, venue:
                 read += count
                 status.update(f"replaying the feed: {read:,} records")
 
-            async with _venue(settings.venue_url if venue else None) as desk:
-                if desk is not None:
-                    parties["venue"] = desk
+            async with desk(settings.venue_url if venue else None) as asked:
+                if asked is not None:
+                    parties["venue"] = asked
                 feed = f"{settings.topic_prefix}feed"
-                return await compare(settings.kafka, feed, parties, served, on_records)
+                return await compare(
+                    settings.kafka, feed, parties, served, on_records, since_ms=since_ms
+                )
     except (KafkaError, OSError) as error:
         raise UserError(
             f"Kafka at {settings.kafka} (STEELYARD_KAFKA) cannot be read: {error!r}"
@@ -137,46 +152,6 @@ def _book(base: str, name: str) -> Claim | None:
     data = answer["data"]
     is_whole = max(data["bid_levels"], data["ask_levels"]) <= DEPTH
     return claim_of(data["bids"], data["asks"], answer["meta"]["change_id"], is_whole=is_whole)
-
-
-class _Desk:
-    """One connection to the venue, one question at a time."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-        self._turn = asyncio.Lock()
-        self._number = 0
-
-    async def __call__(self, name: str) -> Claim | None:
-        """Return the venue's own book of an instrument."""
-        async with self._turn, asyncio.timeout(TIMEOUT_S):
-            self._number += 1
-            params = {"instrument_name": name, "depth": VENUE_DEPTH}
-            request = {"jsonrpc": "2.0", "id": self._number, "method": "public/get_order_book"}
-            await self.socket.send(json.dumps(request | {"params": params}))
-            while True:
-                answer = decode(await self.socket.recv())
-                if answer.get("id") == self._number:
-                    break
-        if "result" not in answer:
-            return None
-        book = answer["result"]
-        return claim_of(book["bids"], book["asks"], book["change_id"], is_whole=True)
-
-
-@asynccontextmanager
-async def _venue(url: str | None) -> AsyncIterator[_Desk | None]:
-    if url is None:
-        yield None
-        return
-    try:
-        socket = await connect(url, open_timeout=TIMEOUT_S, max_size=MAX_MESSAGE_BYTES)
-    except (OSError, TimeoutError) as error:
-        raise UserError(f"the venue at {url} (STEELYARD_VENUE_URL) does not answer") from error
-    try:
-        yield _Desk(socket)
-    finally:
-        await socket.close()
 
 
 def _table(verdicts: list[Verdict]) -> Table:

@@ -41,7 +41,12 @@ class Claim:
 
 
 Ask = Callable[[str], Awaitable[Claim | None]]
-"""Return an instrument's book as somebody has it now; None while there is none."""
+"""Return an instrument's book as somebody has it now; None while there is none, NotAnswered if
+that cannot be known."""
+
+
+class NotAnswered(Exception):
+    """Somebody does not say what a book is; the text says why."""
 
 
 @dataclass(slots=True)
@@ -52,7 +57,8 @@ class Verdict:
     party: str
     """`system` or `venue`."""
     status: str = "waiting"
-    """`equal`, `different`, or why it could not be compared: `no book`, `never met`."""
+    """`equal`, `different`, or why it could not be compared: `no book`, `never met`,
+    `no snapshot` in what was read of the feed, or why nobody answered."""
     change_id: int | None = None
     levels: int = 0
     differences: list[str] = field(default_factory=list)
@@ -123,11 +129,17 @@ class Comparison:
             await self._read_on(client, partitions)
         for verdict in self.verdicts.values():
             if verdict.status == "waiting":
-                verdict.status = "never met"
+                book = self.replay.books.get(verdict.instrument)
+                has_begun = book is not None and book.change_id is not None
+                verdict.status = "never met" if has_begun else "no snapshot"
 
     async def _ask(self, name: str, party: str) -> None:
-        claim = await self.parties[party](name)
         verdict = self.verdicts[name, party]
+        try:
+            claim = await self.parties[party](name)
+        except NotAnswered as error:
+            verdict.status = str(error)
+            return
         if claim is None:
             verdict.status = "no book"
             return
@@ -156,7 +168,7 @@ class Comparison:
 
 
 def _is_settled(verdict: Verdict) -> bool:
-    return verdict.status in {"equal", "different"}
+    return verdict.status not in {"waiting", "no book"}
 
 
 def _judge(verdict: Verdict, claim: Claim, book: PlainBook) -> None:
@@ -184,13 +196,18 @@ async def compare(
     parties: dict[str, Ask],
     names: Iterable[str],
     on_records: Callable[[int], None] = lambda count: None,
+    *,
+    since_ms: int | None = None,
 ) -> Compared:
-    """Replay the feed to its end, then compare; return a verdict per instrument and party."""
+    """Replay the feed to its end, then compare; return a verdict per instrument and party.
+
+    With a time since when, what Kafka took before it is not read.
+    """
     names = list(names)
     async with consumer(kafka) as client:
         partitions = await partitions_of(client, topic)
         replay = Replay(names, len(partitions))
-        async for batch in stream(client, partitions):
+        async for batch in stream(client, partitions, since_ms):
             replay.apply(batch)
             on_records(len(batch))
         comparison = Comparison(replay, parties, names)

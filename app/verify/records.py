@@ -69,12 +69,16 @@ def records_of(batches: dict[Any, list[Any]]) -> list[Record]:
 
 
 async def stream(
-    client: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+    client: AIOKafkaConsumer, partitions: Sequence[TopicPartition], since_ms: int | None = None
 ) -> AsyncIterator[list[Record]]:
-    """Yield batches from the beginning of partitions to the end that they have now."""
+    """Yield batches from the beginning of partitions, or a time, to the end that they have now."""
     client.assign(list(partitions))
     ends = await client.end_offsets(list(partitions))
     await client.seek_to_beginning(*partitions)
+    if since_ms is not None:
+        found = await client.offsets_for_times(dict.fromkeys(partitions, since_ms))
+        for tp in partitions:
+            client.seek(tp, ends[tp] if found.get(tp) is None else found[tp].offset)
     heard = asyncio.get_running_loop().time()
     while True:
         open_ones = [tp for tp in partitions if await client.position(tp) < ends[tp]]

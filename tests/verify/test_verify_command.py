@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from websockets.sync.server import ServerConnection, serve
 
 from app.__main__ import main
 from app.partitions import partition_of
 from app.settings import Settings
 from app.topics import ensure_topics
+from app.verify.desk import ATTEMPTS, SHARE, desk
 from tests.chaos.hand import NAME, Session, change, produce_frames, snapshot
 
 pytestmark = pytest.mark.timeout(90)
@@ -146,6 +149,88 @@ def test_no_feed(
     with worker(BIDS, ASKS, 3) as url:
         assert main(["verify", "--url", url]) == 2
     assert "there is no topic nobody-has-this-feed" in capsys.readouterr().err
+
+
+def test_a_feed_read_since_a_time_has_no_book_from_before(
+    fed: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.verify.live.ROUND_TIMEOUT_S", 0.2)
+    with worker(BIDS, ASKS, 3) as url:
+        assert main(["verify", "--url", url, "--json", "--since", "1h"]) == 0
+        assert verdict(capsys)["status"] == "equal"
+        time.sleep(1.1)  # by Kafka's clock, which dates what it takes
+        assert main(["verify", "--url", url, "--json", "--since", "1s"]) == 2
+        assert verdict(capsys)["status"] == "no snapshot"
+        assert main(["verify", "--url", url, "--since", "soon"]) == 2
+    assert "'soon' is not a duration" in capsys.readouterr().err
+
+
+@contextmanager
+def venue(answers: Callable[[int], dict[str, Any]]) -> Iterator[tuple[str, list[float]]]:
+    """A venue that answers the n-th question so, notes when, and hangs up after an error."""
+    asked: list[float] = []
+
+    def talk(socket: ServerConnection) -> None:
+        for text in socket:
+            asked.append(time.monotonic())
+            answer = answers(len(asked))
+            socket.send(json.dumps({"id": json.loads(text)["id"], **answer}))
+            if "error" in answer:
+                return
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws/api/v2", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+TOO_MANY = {"error": {"code": 10028, "message": "too_many_requests"}}
+
+
+def test_a_venue_that_refuses_for_a_while_is_asked_again(
+    fed: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.verify.desk.REFUSED_WAIT_S", 0.05)
+    book = {"result": {"bids": BIDS, "asks": ASKS, "change_id": 3}}
+    with (
+        worker(BIDS, ASKS, 3) as url,
+        venue(lambda n: book if n > 2 else TOO_MANY) as (there, asked),
+    ):
+        monkeypatch.setenv("STEELYARD_VENUE_URL", there)
+        assert main(["verify", "--venue", "--url", url, "--json"]) == 0
+    statuses = [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()]
+    assert statuses == ["equal", "equal"]
+    assert len(asked) == 3
+
+
+def test_a_venue_that_goes_on_refusing_is_not_a_difference(
+    fed: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.verify.desk.REFUSED_WAIT_S", 0.01)
+    with worker(BIDS, ASKS, 3) as url, venue(lambda _: TOO_MANY) as (there, asked):
+        monkeypatch.setenv("STEELYARD_VENUE_URL", there)
+        assert main(["verify", "--venue", "--url", url]) == 2
+    told = capsys.readouterr().err
+    assert f"{NAME} (venue: refused: too_many_requests (10028))" in told
+    assert "cannot be compared" in told
+    assert "differ" not in told
+    assert len(asked) == ATTEMPTS
+
+
+async def test_many_books_are_asked_for_within_the_credits_of_the_venue() -> None:
+    book = {"result": {"bids": [], "asks": [], "change_id": 1}}
+    with venue(lambda _: book) as (there, asked):
+        async with desk(there) as questions:
+            assert questions is not None
+            await asyncio.gather(*(questions(f"I{number}-PERPETUAL") for number in range(35)))
+    took_s = asked[-1] - asked[0]
+    # A call costs 500 of 50,000 credits, of which 10,000 a second come back; a quarter is ours.
+    pool = SHARE * 50_000
+    assert len(asked) * 500 <= pool + SHARE * 10_000 * took_s + 500
 
 
 def test_the_venue_does_not_answer(
