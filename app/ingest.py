@@ -27,7 +27,7 @@ from deribit.client import Client, ClientCounts
 from deribit.limits import Limits
 from deribit.messages import instrument_of, is_incremental_book
 from deribit.words import Kind
-from models.frame import Notification
+from models.frame import MAX_ANNOUNCEMENTS, Notification
 
 if TYPE_CHECKING:
     from app.settings import Settings
@@ -39,9 +39,6 @@ MAX_CHANNELS_PER_CONNECTION: Final = 500
 MAX_NAMED: Final = 5
 """Of instruments that cannot be had, and of channels that the venue does not serve."""
 STOP_TIMEOUT_S: Final = 3.0
-MAX_ANNOUNCEMENTS: Final = 256
-"""What the venue says of all instruments, kept for those that are followed later; the venue has
-some dozens of price indices, and only what changes is an announcement."""
 
 MakeClient = Callable[[str], Client]
 """Make a client whose sessions carry this name."""

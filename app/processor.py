@@ -316,8 +316,10 @@ class Processor:
             self._counts["gaps"] += 1
             self.audit.interrupt()
         if problem is None:
-            self._changes += 1
-            if instrument.is_live:
+            if not instrument.is_live:
+                self._counts["changes_without_snapshot"] += 1
+            else:
+                self._changes += 1
                 book = instrument.book
                 if instrument.is_top_new:
                     self.audit.observe(book.bids.best_level(), book.asks.best_level())

@@ -1,74 +1,58 @@
 """Reading recordings: one message a line, `receive time in ns`, a space, the message as it came.
 
 Plain, `.gz` or `.zst`; one file, or a folder of segments as `record` writes them. A disconnect is a
-line whose message is `null`. A break of one book, which the venue's own messages do not show, is a
-line whose message is a mark of ours (`gap_mark`); readers that do not know it pass over it.
+line whose message is `null`. What else happened between the venue's messages stands in marks of
+ours (app/marks.py); readers that do not know them pass over them.
+
+What is damaged is passed over and said, and what is whole before and behind it is read. Nothing
+continues over a damage, so a disconnect stands in its place.
 """
 
 from __future__ import annotations
 
-import io
 import re
-import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import zstandard
+
+from app.unpacking import Damage, NotCompressed, unpack
 
 MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 DISCONNECT: Final = b"null"
 SEGMENT_NAME: Final = re.compile(r"(\d{6})-\d{8}T\d{6}Z\.jsonl(\.gz|\.zst)?")
-READ_BYTES: Final = 64 * 1024
-_GZ_FORMAT: Final = 31
-"""zlib's number for gzip."""
 SHOWN_BYTES: Final = 60
 """Of a line that is wrong, at most this much is repeated."""
-_GAP_METHOD: Final = "steelyard/gap"
-_GAP_START: Final = b'{"method":"steelyard/gap",'
+COARSE_UNITS: Final = {10: "s", 13: "ms", 16: "µs"}
+"""By digits: the unit of a time of these decades that is not in ns."""
 
 OnBytes = Callable[[int], None]
-OnTorn = Callable[[str], None]
+OnDamage = Callable[[Damage], None]
 
 
 class BadRecording(ValueError):
     """A file is no recording; says which file, which line, and what is wrong."""
 
 
-class TornRecording(BadRecording):
-    """A recording ends in the middle of a line or of its compression; all before it is whole."""
+class NoRecording(BadRecording):
+    """A file begins with something else than a recording does."""
 
 
-class GapMark(msgspec.Struct, frozen=True):
-    """A break of one channel that its messages do not show: some of them were not kept."""
-
-    channel: str
-    expected: int | None
-    """The change_id that the next change should have named as its predecessor."""
-    found: int | None
+class DamagedRecording(BadRecording):
+    """A recording is not whole; all that came before is."""
 
 
-def gap_mark(mark: GapMark) -> bytes:
-    """Return the message that stands for a break in a recording."""
-    return msgspec.json.encode({"method": _GAP_METHOD, "params": mark})
+@dataclass(slots=True)
+class Place:
+    """Where a reader is."""
 
+    path: Path | None = None
+    line: int = 0
 
-def read_gap_mark(message: bytes) -> GapMark | None:
-    """Return the break that a message of a recording stands for; None if it is any other."""
-    if not message.startswith(_GAP_START):
-        return None
-    try:
-        return _gap_line.decode(message).params
-    except msgspec.MsgspecError:
-        return None
-
-
-class _GapLine(msgspec.Struct):
-    params: GapMark
-
-
-_gap_line = msgspec.json.Decoder(_GapLine)
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}"
 
 
 def segments_of(folder: Path) -> list[Path]:
@@ -81,121 +65,193 @@ def segments_of(folder: Path) -> list[Path]:
 
 
 def read_recording(
-    path: Path, on_bytes: OnBytes | None = None, on_torn: OnTorn | None = None
+    path: Path,
+    on_bytes: OnBytes | None = None,
+    on_damage: OnDamage | None = None,
+    place: Place | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Iterate over (receive time in ns, message) of a file, or of a folder's segments in turn.
 
-    `on_bytes` is told the decompressed length of each line, for progress. `on_torn` is told of a
-    file that ends in the middle, and what is whole of it is read; without it such a file raises
-    TornRecording at its end. Raises BadRecording.
+    `on_bytes` is told the decompressed length of each line, for progress. `on_damage` is told of
+    what is not whole, which is passed over: the next line is a disconnect. Without it, the first
+    damage raises DamagedRecording. `place` follows the lines. Raises BadRecording.
     """
     files = [path]
     if path.is_dir() and not (files := segments_of(path)):
         raise BadRecording(
             f"{path}: no recording in this folder; `record` names them 000001-….jsonl"
         )
+    is_broken = False
+
+    def damaged(damage: Damage) -> None:
+        nonlocal is_broken
+        if on_damage is None:
+            raise DamagedRecording(str(damage))
+        is_broken = is_broken or not damage.is_padding
+        on_damage(damage)
+
     for file in files:
         try:
-            yield from read_lines(file, on_bytes)
-        except TornRecording as error:
-            if on_torn is None:
+            for line in read_lines(file, on_bytes, damaged, place):
+                if is_broken:
+                    is_broken = False
+                    if line[1] != DISCONNECT:
+                        yield line[0], DISCONNECT
+                yield line
+        except NoRecording as error:
+            if file == path:
                 raise
-            on_torn(str(error))
+            damaged(Damage(file, 0, file.stat().st_size, str(error)))
 
 
-def read_lines(path: Path, on_bytes: OnBytes | None = None) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the lines of one file; raise TornRecording after its last whole line."""
-    number = 0
-    with open_recording(path) as file:
-        try:
-            while line := file.readline(MAX_LINE_BYTES):
-                number += 1
+def read_lines(
+    path: Path,
+    on_bytes: OnBytes | None = None,
+    on_damage: OnDamage | None = None,
+    place: Place | None = None,
+) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the lines of one file as they are; `on_damage` is told of what is not whole."""
+    place = place or Place()
+    place.path, place.line = path, 0
+    damages = _Damages(place, on_damage)
+    rest, at = b"", 0
+    try:
+        for piece in unpack(path):
+            if isinstance(piece, Damage):
+                if (last := _last_line(rest)) is not None:
+                    place.line += 1
+                    yield last
+                    rest = b""
+                damages.cut(piece, at, rest)
+                at, rest = at + len(rest), b""
+                continue
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                place.line += 1
                 if on_bytes is not None:
-                    on_bytes(len(line))
-                received, separator, message = line.rstrip(b"\r\n").partition(b" ")
-                if not line.endswith(b"\n"):
-                    if len(line) >= MAX_LINE_BYTES:
-                        raise BadRecording(
-                            f"{path}, line {number}: longer than {MAX_LINE_BYTES} bytes"
-                        )
-                    if received.isdigit() and not _is_json(message):
-                        raise TornRecording(f"{path} ends in the middle of line {number}")
-                if not received and not separator:
-                    continue
-                if not separator or not received.isdigit():
-                    raise BadRecording(
-                        f"{path}, line {number}: expected a receive time in ns, a space and "
-                        f"a message, found {line[:SHOWN_BYTES]!r}"
-                    )
-                yield int(received), message
-        except EOFError as error:
-            raise TornRecording(
-                f"{path} ends in the middle of its compression, after line {number}"
-            ) from error
-        except (OSError, zlib.error, zstandard.ZstdError) as error:
-            raise BadRecording(f"{path}, after line {number}: {error}") from error
+                    on_bytes(len(line) + 1)
+                received, _, message = line.partition(b" ")
+                if message and received.isdigit():
+                    if damages.size:
+                        damages.end()
+                    if len(received) in COARSE_UNITS:
+                        raise _wrong_unit(place, received)
+                    yield int(received), message.rstrip(b"\r")
+                elif line.strip(b"\r"):
+                    whole = damages.add(at, line)
+                    if whole is not None:
+                        yield whole
+                at += len(line) + 1
+            if len(rest) > MAX_LINE_BYTES:
+                if 0 not in rest:
+                    raise BadRecording(f"{place}: the next is longer than {MAX_LINE_BYTES} bytes")
+                damages.add(at, rest)
+                at, rest = at + len(rest), b""
+    except NotCompressed as error:
+        raise NoRecording(str(error)) from error
+    except OSError as error:
+        raise BadRecording(f"{path}: {error.strerror or error}") from error
+    if rest:
+        place.line += 1
+        if on_bytes is not None:
+            on_bytes(len(rest))
+        if (last := _last_line(rest)) is not None:
+            damages.end()
+            yield last
+        elif rest.partition(b" ")[0].isdigit() and 0 not in rest:
+            damages.end()
+            reason = f"ends in the middle of line {place.line}"
+            damages.tell(Damage(path, at, len(rest), reason, is_end=True))
+        else:
+            damages.add(at, rest)
+    damages.end()
 
 
-def _is_json(message: bytes) -> bool:
-    """Whether a message is whole: no beginning of an object, or of `null`, is JSON itself."""
+class _Damages:
+    """What is not whole among the lines of a file; neighbours are told as one."""
+
+    def __init__(self, place: Place, on_damage: OnDamage | None) -> None:
+        self.size = 0
+        """Bytes of what has not been told yet."""
+        self._place = place
+        self._on_damage = on_damage
+        self._found = False
+        self._at = self._line = 0
+        self._reason = ""
+
+    def add(self, at: int, line: bytes) -> tuple[int, bytes] | None:
+        """Take something that is no line; return the line that stands behind zeros in it, if any.
+
+        Raises BadRecording if the file begins with it: then it is no recording.
+        """
+        size, whole = len(line) + 1, None
+        if 0 in line:
+            reason, behind = "zeros", line.rpartition(b"\0")[2]
+            if (whole := _last_line(behind)) is not None:
+                size = len(line) - len(behind)
+        else:
+            reason = f"line {self._place.line} is none of a recording: {line[:SHOWN_BYTES]!r}"
+            if self._place.line == 1 and not self._found:
+                raise NoRecording(
+                    f"{self._place}: expected a receive time in ns, a space and a message, "
+                    f"found {line[:SHOWN_BYTES]!r}"
+                )
+        if not self.size:
+            self._at, self._line, self._reason = at, self._place.line, reason
+        self.size += size
+        self._found = True
+        if whole is not None:
+            self.end()
+        return whole
+
+    def end(self) -> None:
+        """Tell what was added."""
+        if self.size:
+            reason = f"{self._reason}, after line {self._line - 1}"
+            damage = Damage(self._place_path, self._at, self.size, reason)
+            self.size = 0
+            self.tell(damage)
+
+    def cut(self, damage: Damage, at: int, rest: bytes) -> None:
+        """Tell a damage of the file in which the beginning of a line is lost, too."""
+        self.end()
+        behind = f", after line {self._place.line}"
+        if rest:
+            behind += f" and {len(rest):,} bytes of the next"
+        self.tell(damage._replace(reason=damage.reason + behind))
+
+    def tell(self, damage: Damage) -> None:
+        """Tell a damage; raise DamagedRecording if nobody listens."""
+        self._found = True
+        if self._on_damage is None:
+            raise DamagedRecording(str(damage))
+        self._on_damage(damage)
+
+    @property
+    def _place_path(self) -> Path:
+        assert self._place.path is not None
+        return self._place.path
+
+
+def _last_line(line: bytes) -> tuple[int, bytes] | None:
+    """Return a line whose end is missing, if its message is whole; None if it is not.
+
+    No beginning of an object, or of `null`, is JSON itself.
+    """
+    received, _, message = line.rstrip(b"\r").partition(b" ")
+    if not received.isdigit():
+        return None
     try:
         msgspec.json.decode(message)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+        return None
+    return int(received), message
 
 
-def open_recording(path: Path) -> io.BufferedReader:
-    """Return the decompressed bytes of a recording; raise BadRecording if there is no such file."""
-    try:
-        if path.suffix == ".gz":
-            return io.BufferedReader(_Unpacked(path, lambda: zlib.decompressobj(_GZ_FORMAT)))
-        if path.suffix == ".zst":
-            return io.BufferedReader(_Unpacked(path, _zst_frame))
-        return path.open("rb")
-    except OSError as error:
-        raise BadRecording(f"{path}: {error.strerror or error}") from error
-
-
-def _zst_frame() -> Any:
-    return zstandard.ZstdDecompressor().decompressobj()
-
-
-class _Unpacked(io.RawIOBase):
-    """The decompressed bytes of frames one after the other; EOFError if the last is not whole.
-
-    All that a cut frame holds is given first. The libraries' own readers do not: gzip's loses the
-    last block, and zstandard's ends as if nothing were missing.
-    """
-
-    def __init__(self, path: Path, new_frame: Callable[[], Any]) -> None:
-        self._file = path.open("rb")
-        self._new_frame = new_frame
-        self._frame: Any = None
-        self._unread = b""
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            chunk = self._unread or self._file.read(READ_BYTES)
-            if not chunk:
-                if self._frame is not None:
-                    raise EOFError
-                return 0
-            if self._frame is None:
-                self._frame = self._new_frame()
-            self._ready = memoryview(self._frame.decompress(chunk))
-            self._unread = b""
-            if self._frame.eof:
-                self._unread, self._frame = self._frame.unused_data, None
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+def _wrong_unit(place: Place, received: bytes) -> BadRecording:
+    unit = COARSE_UNITS[len(received)]
+    name = unit.replace("µ", "u")
+    return BadRecording(
+        f"{place}: the receive time {received.decode()} is in {unit}; a recording has it in ns "
+        f"since the epoch, 19 digits. `compute --from {name}` reads it, `import` converts it"
+    )

@@ -41,6 +41,7 @@ from deribit.protocol import Session
 from deribit.reader import Reader
 from deribit.requests import REQUEST_TIMEOUT_S
 from deribit.socket import NOT_OPENED, open_socket, why_closed, why_not_opened
+from deribit.steady import clock
 from deribit.words import Ending
 
 __all__ = ["Client", "ClientCounts", "Stamped"]
@@ -84,7 +85,7 @@ class Client:
         queue_max_messages: int = QUEUE_MAX_MESSAGES,
         queue_max_bytes: int = QUEUE_MAX_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
-        time_ns: Callable[[], int] = time.time_ns,
+        time_ns: Callable[[], int] = clock.time_ns,
     ) -> None:
         self.counts = counts if counts is not None else ClientCounts()
         self._url = url

@@ -150,9 +150,8 @@ class Model:
         return self._teller.opening(channel, market) if market else None
 
     async def run(self) -> None:
-        begin = time.monotonic()
-        if self._follows_wall_clock:  # opening the markets has taken a while: that is made up for
-            begin -= (_wall_us() - self._now_us) / 1_000_000
+        # Opening the markets has taken a while: who follows the wall clock makes up for that.
+        begin = self._turn_at if self._follows_wall_clock else time.monotonic()
         late = False
         while True:
             passed_us = (time.monotonic() - begin) * 1_000_000

@@ -20,6 +20,9 @@ import msgspec
 FRAME_VERSION: Final = 1
 RETURN_MARK: Final = "+"
 MAX_FRAME_ITEMS: Final = 1_000
+MAX_ANNOUNCEMENTS: Final = 256
+"""What the venue says of all instruments, kept for those that are followed later; the venue has
+some dozens of price indices, and only what changes is an announcement."""
 MAX_FRAME_BYTES: Final = 256 * 1024
 """A frame is closed when it reaches this; one larger notification travels in a frame of its own."""
 

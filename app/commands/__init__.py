@@ -13,6 +13,7 @@ COMMANDS: Final[dict[str, str]] = {
     "settings": "app.commands.settings_:settings",
     "compute": "app.commands.compute:compute",
     "replay": "app.commands.replay:replay",
+    "import": "app.commands.import_:import_capture",
     "record": "app.commands.record:record",
     "watch": "app.commands.watch:watch",
     "get": "app.commands.get:get",

@@ -75,16 +75,20 @@ def demo(
     recording: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="Play this instead.")
     ] = None,
-    speed: Annotated[str, typer.Option(help="Of the recording: 1, 10, …, max.")] = "1",
+    speed: Annotated[
+        str | None, typer.Option(help="Of the recording: 1 (as it was), 10, …, max.")
+    ] = None,
     instruments: Annotated[int, typer.Option(min=1, max=500, help="How many are simulated.")] = 14,
     seed: Annotated[int, typer.Option(help="Same seed, same market.")] = 7,
     port: WebPort = None,
 ) -> None:
     """Run everything on this machine with a simulated exchange: no account, no network."""
     if recording is None:
+        if speed is not None:
+            raise UserError(f"--speed {speed}: it is of a recording; give one with --recording")
         exchange = ["--instruments", str(instruments), "--seed", str(seed)]
     else:
-        exchange = ["--recording", str(recording.resolve()), "--speed", speed, "--hold"]
+        exchange = ["--recording", str(recording.resolve()), "--speed", speed or "1", "--hold"]
         exchange.append("--open-raw")  # what was recorded with a key is played without one
     settings = load_settings(join=False)
     if recording is not None and "book_interval" not in settings.model_fields_set:
@@ -97,7 +101,9 @@ def demo(
 def book_interval(recording: Path) -> str:
     """Return the interval of the first books in a recording; raise UserError if it has none."""
     try:
-        for _, message in islice(read_recording(recording, on_torn=lambda _: None), MAX_LINES_READ):
+        for _, message in islice(
+            read_recording(recording, on_damage=lambda _: None), MAX_LINES_READ
+        ):
             try:
                 channel = channel_of(message)
             except Unreadable:  # the exchange refuses it, and says so

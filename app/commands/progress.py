@@ -10,6 +10,8 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from app.unpacking import Damage
+
 UPDATE_LINES: Final = 2_000
 
 
@@ -38,11 +40,12 @@ def reading(path: Path, console: Console) -> Iterator[Callable[[int], None]]:
         yield on_bytes
 
 
-def saying_torn(console: Console) -> Callable[[str], None]:
-    """Return what tells a person that a recording ends in the middle."""
+def saying_damage(console: Console) -> Callable[[Damage], None]:
+    """Return what tells a person what of a recording is not whole."""
 
-    def on_torn(what: str) -> None:
-        console.print("[yellow]torn:[/]", end=" ")
-        console.print(f"{what}; what is whole before that is used", markup=False)
+    def on_damage(damage: Damage) -> None:
+        console.print("[yellow]damaged:[/]", end=" ")
+        what = "nothing is lost" if damage.is_padding else "what is whole beside it is used"
+        console.print(f"{damage}; {what}", markup=False)
 
-    return on_torn
+    return on_damage

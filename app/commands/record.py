@@ -224,6 +224,10 @@ def _verify(folder: Path, as_json: bool) -> None:
         raise UserError(str(error)) from error
     if not as_json:
         Console().print(_table(verdicts))
+    told = Console(stderr=True, highlight=False, soft_wrap=True)
+    for verdict in verdicts:
+        for note in verdict.notes:
+            told.print(f"{verdict.name} is {verdict.status}: {note}", markup=False)
     wrong = [each for each in verdicts if each.status in (DAMAGED, UNENDED)]
     if wrong:
         said = "\n  ".join(f"{each.name}: {'; '.join(each.problems)}" for each in wrong)

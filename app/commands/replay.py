@@ -13,7 +13,7 @@ from rich.console import Console
 
 from app.commands.environment import load_settings
 from app.commands.producing import producer
-from app.commands.progress import reading, saying_torn
+from app.commands.progress import reading, saying_damage
 from app.errors import UserError
 from app.frames import REPLAYED, FrameWriter
 from app.recording import BadRecording, read_recording
@@ -56,7 +56,7 @@ async def _replay(recording: Path, factor: float | None) -> None:
                     await client.send(topic, encode_frame(frame), key=frame.instrument.encode())
                     frames += 1
 
-            lines_read = read_recording(recording, on_bytes, saying_torn(console))
+            lines_read = read_recording(recording, on_bytes, saying_damage(console))
             for due_s, received_ns, message in _paced(lines_read, factor):
                 wait_s = started + due_s - time.monotonic()
                 if wait_s > 0:
@@ -66,8 +66,11 @@ async def _replay(recording: Path, factor: float | None) -> None:
                 await send(writer.add(received_ns, message))
             await send(writer.flush())
         await client.flush()
+    for channel, count in sorted(writer.passed_over.items()):
+        console.print(f"passed over: {count} messages of {channel}; a feed has one book of each")
     console.print(
-        f"{lines} messages in {frames} frames to {topic} in {time.monotonic() - started:.1f} s"
+        f"{lines} messages ({writer.other} others, {writer.unreadable} unreadable) "
+        f"in {frames} frames to {topic} in {time.monotonic() - started:.1f} s"
     )
 
 

@@ -44,6 +44,8 @@ class Verdict(msgspec.Struct):
     disconnects: int = 0
     bytes: int = 0
     problems: list[str] = []
+    notes: list[str] = []
+    """What is not whole, and is known not to be."""
 
 
 def check(folder: Path) -> Iterator[Verdict]:
@@ -80,9 +82,10 @@ def check(folder: Path) -> Iterator[Verdict]:
 def _without_manifest(
     path: Path, started_at: dict[str, int], missing: list[str], is_open: bool
 ) -> Verdict:
-    tally, problem = tally_of(path, started_at)
+    tally, damages = tally_of(path, started_at)
     counts = tally.counts
-    problems = missing + [text for text in (problem,) if text is not None and not is_open]
+    # What is being written has no end yet.
+    problems = missing + [str(each) for each in damages if not (is_open and each.is_end)]
     if not is_open:
         problems.append("it has no manifest; the next `record` into this folder writes it")
     return Verdict(
@@ -98,7 +101,7 @@ def _without_manifest(
 
 def _compare(path: Path, manifest: Manifest) -> Verdict:
     """Compare a segment with its manifest."""
-    tally, problem = tally_of(path, manifest.started_at)
+    tally, damages = tally_of(path, manifest.started_at)
     size = path.stat().st_size
     verdict = Verdict(path.name, WHOLE if manifest.is_whole else CUT, bytes=size)
     verdict.lines, verdict.gaps = tally.counts.lines, tally.counts.gaps
@@ -110,8 +113,11 @@ def _compare(path: Path, manifest: Manifest) -> Verdict:
         problems.append(f"it has {size} bytes, its manifest says {manifest.bytes}")
     elif sha256_of(path) != manifest.sha256:
         problems.append("its SHA-256 is not the one in its manifest")
-    if problem is not None and manifest.is_whole:
-        problems.append(problem)
+    if manifest.is_whole:
+        problems += map(str, damages)
+    else:  # whose recorder was killed: that it ends in the middle is what its manifest says
+        problems += (str(each) for each in damages if not each.is_end)
+        verdict.notes += (str(each) for each in damages if each.is_end)
     if tally.counts != manifest.counts:
         problems.append(f"{_difference(manifest, tally.counts)} are not as its manifest says")
     if tally.positions() != manifest.ended_at:

@@ -14,6 +14,7 @@ import msgspec
 
 from app.record.tally import Counts, Tally
 from app.recording import BadRecording, read_lines
+from app.unpacking import Damage
 
 VERSION: Final = 1
 SUMMARY_NAME: Final = "summary.json"
@@ -107,15 +108,15 @@ def read_manifest(segment: Path) -> Manifest | None:
 _manifest = msgspec.json.Decoder(Manifest)
 
 
-def tally_of(segment: Path, positions: dict[str, int]) -> tuple[Tally, str | None]:
-    """Return the tally of a segment's whole lines, and what is wrong with its end, if anything."""
-    tally = Tally(positions)
+def tally_of(segment: Path, positions: dict[str, int]) -> tuple[Tally, list[Damage]]:
+    """Return the tally of a segment's whole lines, and what of it is not whole."""
+    tally, damages = Tally(positions), list[Damage]()
     try:
-        for received_ns, message in read_lines(segment):
+        for received_ns, message in read_lines(segment, on_damage=damages.append):
             tally.add(received_ns, message)
     except BadRecording as error:
-        return tally, str(error)
-    return tally, None
+        damages.append(Damage(segment, 0, segment.stat().st_size, str(error)))
+    return tally, damages
 
 
 def sha256_of(path: Path) -> str:

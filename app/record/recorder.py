@@ -1,25 +1,34 @@
 """The recorder: what the venue sends on the chosen channels, byte for byte, with its breaks.
 
-What it writes is what ingest would put into the feed: notifications, disconnects, and marks where a
-book breaks without a disconnect; each break is followed by the book's next snapshot.
+What it writes is what ingest would put into the feed: notifications, disconnects, and marks of what
+else happened (app/marks.py); each break of a book is followed by its next snapshot.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.marks import (
+    ConnectedMark,
+    GapMark,
+    InstrumentMark,
+    SubscribedMark,
+    TickMark,
+    encode_mark,
+)
 from app.record.choice import Choice
 from app.record.manifest import Manifest
 from app.record.segments import Line, Segments
-from app.recording import DISCONNECT, GapMark, gap_mark
+from app.recording import DISCONNECT
 from deribit import events
 from deribit.client import Client, Stamped
-from deribit.messages import is_incremental_book
-from deribit.words import parse_channel
+from deribit.messages import instrument_of, is_incremental_book
+from deribit.served import NotServed, sizes_as_listed
+from deribit.words import Kind, parse_channel
 
 LINGER_S: Final = 0.02
 """What arrives within this time is written together."""
@@ -70,6 +79,8 @@ class Recorder:
         self._segments = segments
         self._say = say
         self._listed: dict[str, None] = {}
+        self._described: dict[str, InstrumentMark] = {}
+        """What this session's lines have told of each instrument."""
         self._trouble: str | None = None
 
     async def run(self) -> None:
@@ -107,17 +118,20 @@ class Recorder:
                 continue
             if not batch:
                 return
-            lines = self._lines_of(batch)
+            lines = self.lines_of(batch)
             await asyncio.sleep(LINGER_S)
-            lines += self._lines_of(self.client.take())
+            lines += self.lines_of(self.client.take())
             await asyncio.to_thread(segments.append, lines)
 
-    def _lines_of(self, batch: list[Stamped]) -> list[Line]:
+    def lines_of(self, batch: list[Stamped]) -> list[Line]:
+        """Return what to write for what the client heard."""
         lines: list[Line] = []
         for received_ns, event in batch:
             message = self._message_of(event)
             if message is not None:
                 lines.append((received_ns, message))
+            elif type(event) is events.Instruments:
+                lines += ((received_ns, mark) for mark in self._listing(event))
         return lines
 
     def _message_of(self, event: events.Event) -> bytes | None:
@@ -131,7 +145,7 @@ class Recorder:
                     if is_incremental_book(channel):
                         self.client.resync(channel)  # its own mark follows
                         return None
-                    return gap_mark(GapMark(channel, None, None))
+                    return encode_mark(GapMark(channel, None, None))
                 counts.messages += 1
                 counts.bytes += len(raw)
                 return raw
@@ -139,16 +153,17 @@ class Recorder:
                 counts.gaps += 1
                 self._say(f"gap on {channel}: expected {expected}, found {found}")
                 self._resync_books(instrument, channel)
-                return gap_mark(GapMark(channel, expected, found))
+                return encode_mark(GapMark(channel, expected, found))
             case events.Disconnected(reason, detail):
                 return self._disconnected(reason, detail)
+            case events.Tick(venue_ms, quiet_ms):
+                return encode_mark(TickMark(venue_ms, quiet_ms))
+            case events.Subscribed(channels):
+                if told := [name for name in channels if _is_told(name)]:
+                    return encode_mark(SubscribedMark(told))
             case events.Connected(simulated, session):
                 self._connected(simulated, session)
-            case events.Instruments(instruments):
-                # Only more: what is delisted falls silent by itself.
-                perpetuals = (each for each in instruments if each.is_perpetual)
-                self._listed |= dict.fromkeys(each.instrument_name for each in perpetuals)
-                self._choose()
+                return encode_mark(ConnectedMark(simulated, event.venue))
             case events.Rejected(channels, reason):
                 counts.rejected |= dict.fromkeys(channels, reason)
                 self._say(f"{len(channels)} channels rejected, {channels[0]}: {reason}")
@@ -163,7 +178,28 @@ class Recorder:
                 raise VenueRefused(f"{detail}. Check the client id and secret in the settings.")
         return None
 
+    def _listing(self, listing: events.Instruments) -> Iterator[bytes]:
+        """Take the venue's list; yield what is new of the instruments that are recorded."""
+        # Only more: what is delisted falls silent by itself.
+        perpetuals = (each for each in listing.instruments if each.is_perpetual)
+        self._listed |= dict.fromkeys(each.instrument_name for each in perpetuals)
+        self._choose()
+        recorded = {instrument_of(channel) for channel in self.channels}
+        for each in listing.instruments:
+            name = each.instrument_name
+            if name not in recorded:
+                continue
+            try:
+                linear = sizes_as_listed(each).linear
+            except NotServed:  # it is recorded all the same; who reads it refuses it by its name
+                continue
+            mark = InstrumentMark(name, linear, each.tick_sizes, each.price_index or "")
+            if self._described.get(name) != mark:
+                self._described[name] = mark
+                yield encode_mark(mark)
+
     def _connected(self, simulated: bool, session: str) -> None:
+        self._described.clear()
         self.is_connected, self._trouble = True, None
         self._segments.simulated = bool(self._segments.simulated) or simulated
         self._say(f"connected to the {'SIMULATED ' * simulated}venue, session {session}")
@@ -193,3 +229,8 @@ class Recorder:
             other = parse_channel(channel)
             if other is not None and other.is_incremental_book and other.instrument == instrument:
                 self.client.resync(channel)
+
+
+def _is_told(channel: str) -> bool:
+    """Whether readers have to know since when a channel was heard."""
+    return is_incremental_book(channel) or channel.startswith(f"{Kind.TRADES}.")

@@ -60,11 +60,11 @@ class Segment:
 
     def flush(self, now_ns: int) -> None:
         """Make the lines readable, and at times durable, if that was not done for a while."""
-        if self._is_flushed or now_ns - self._flushed_ns < FLUSH_NS:
+        if self._is_flushed or _is_within(FLUSH_NS, self._flushed_ns, now_ns):
             return
         self._flushed_ns, self._is_flushed = now_ns, True
         self._write(self._stream.flush())
-        if now_ns - self._synced_ns >= SYNC_NS:
+        if not _is_within(SYNC_NS, self._synced_ns, now_ns):
             self._synced_ns = now_ns
             os.fsync(self._file.fileno())
 
@@ -169,7 +169,7 @@ class Segments:
         if segment is None:
             return
         every_ns = self._rotate_ns
-        is_over = every_ns is not None and now_ns // every_ns > segment.first_ns // every_ns
+        is_over = every_ns is not None and now_ns // every_ns != segment.first_ns // every_ns
         if is_over or (self._rotate_bytes is not None and segment.size >= self._rotate_bytes):
             self._finish(manifests.ROTATED)
 
@@ -247,6 +247,11 @@ class Segments:
             started_at=started_at,
             ended_at=tally.positions(),
         )
+
+
+def _is_within(limit_ns: int, since_ns: int, now_ns: int) -> bool:
+    """Whether less than a limit has passed; a clock that was set back tells nothing, so: no."""
+    return 0 <= now_ns - since_ns < limit_ns
 
 
 def _locked(folder: Path) -> int:

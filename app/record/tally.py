@@ -10,7 +10,8 @@ from typing import Self
 
 import msgspec
 
-from app.recording import DISCONNECT, read_gap_mark
+from app.marks import GapMark, read_mark
+from app.recording import DISCONNECT
 from deribit.chain import Chain, Step
 from deribit.messages import is_incremental_book
 
@@ -135,10 +136,11 @@ class Tally:
             counts.disconnects += 1
             self._chains.clear()
             return
-        if (mark := read_gap_mark(message)) is not None:
-            self._gap(mark.channel)
-            if (chain := self._chains.get(mark.channel)) is not None:
-                chain.interrupt()
+        if (mark := read_mark(message)) is not None:
+            if isinstance(mark, GapMark):
+                self._gap(mark.channel)
+                if (chain := self._chains.get(mark.channel)) is not None:
+                    chain.interrupt()
             return
         try:
             read = _message.decode(message)

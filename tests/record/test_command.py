@@ -36,7 +36,7 @@ def recorder(
 def lines_in(folder: Path) -> list[tuple[int, bytes]]:
     if not folder.is_dir() or not segments_of(folder):
         return []
-    return list(read_recording(folder, on_torn=lambda said: None))
+    return list(read_recording(folder, on_damage=lambda said: None))
 
 
 async def until(condition: Callable[[], Any], process: Process) -> None:
@@ -106,7 +106,7 @@ async def test_killed_in_the_middle_it_goes_on_and_says_what_is_whole(
     assert main(["compute", str(folder), "--length", "100ms"]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) > 5
-    assert ("torn:" in captured.err) == (compression != "none")
+    assert ("damaged:" in captured.err) == (compression != "none")
 
 
 async def test_a_full_disk_ends_it_with_what_was_kept(

@@ -6,33 +6,37 @@ from typing import Any
 
 from app.compute import compute
 from app.frames import FrameWriter
+from app.marks import GapMark, encode_mark
 from app.processor import Rules
 from app.record.segments import Line
-from app.recording import GapMark, gap_mark
 from models.frame import Connected, Disconnected, GapFound, Notification
 from tests.record.made import notification
 
 NAME = "ETH-PERPETUAL"
 BOOK = f"book.{NAME}.raw"
 RULES = Rules((1_000,), 250, 3_000)
-MARK = gap_mark(GapMark(BOOK, 5, None))
+MARK = encode_mark(GapMark(BOOK, 5, None))
 START_MS = 1_795_399_200_000
 
 
 def book(step: int, previous: int | None = None) -> Line:
-    """Return the book of one step, 100 ms after the one before: a snapshot, or a change."""
+    """Return the book of one step, 100 ms after the one before: a snapshot, or a change.
+
+    A snapshot repeats the book before it; one that differs would be a gap by itself.
+    """
     at_ms = START_MS + 100 * step
+    size = 10.0 + step - (previous is None)
     data: dict[str, Any] = {
         "type": "snapshot",
         "timestamp": at_ms,
         "change_id": step + 1,
         "instrument_name": NAME,
-        "bids": [["new", 100.0, 10.0 + step]],
+        "bids": [["new", 100.0, size]],
         "asks": [["new", 101.0, 20.0]],
     }
     if previous is not None:
         data |= {"type": "change", "prev_change_id": previous, "asks": []}
-        data["bids"] = [["change", 100.0, 10.0 + step]]
+        data["bids"] = [["change", 100.0, size]]
     return at_ms * 1_000_000, notification(BOOK, data)
 
 
@@ -53,13 +57,14 @@ def test_compute_breaks_the_book_at_the_mark() -> None:
     broken = list(compute(lines(25), RULES))
     assert [window["gaps"] for window in broken] == [0, 0, 1, 0, 0]
     assert broken[2]["status"] == "gap"
-    other = gap_mark(GapMark("book.BTC-PERPETUAL.raw", 5, None))
+    other = encode_mark(GapMark("book.BTC-PERPETUAL.raw", 5, None))
     assert list(compute(lines(25, other), RULES)) == whole
 
 
 def test_replay_puts_the_mark_where_it_was() -> None:
     writer = FrameWriter("replay", "replay")
-    given = [book(0), book(1, 1), (7, MARK), book(2), (9, b"null")]
+    at_ns = book(2)[0]
+    given = [book(0), book(1, 1), (at_ns, MARK), book(2), (at_ns + 9, b"null")]
     frames = [frame for line in given for frame in writer.add(*line)]
     frames += writer.flush()
     items = [item for frame in frames for item in frame.items]
@@ -71,4 +76,4 @@ def test_replay_puts_the_mark_where_it_was() -> None:
         Notification,
         Disconnected,
     ]
-    assert items[3] == GapFound(7, BOOK, 5, None)
+    assert items[3] == GapFound(at_ns, BOOK, 5, None)

@@ -154,7 +154,7 @@ def test_after_a_kill_what_was_flushed_is_kept_and_the_break_is_in_band(
     assert (adopted.ended, adopted.ended_at) == ("killed", {BOOK: 17})
     assert adopted.counts.lines == len(lines)
     said: list[str] = []
-    found = list(read_recording(tmp_path, on_torn=said.append))
+    found = list(read_recording(tmp_path, on_damage=said.append))
     assert found == [*lines, (again[0][0], DISCONNECT), *again]
     assert len(said) == (compression is not Compression.NONE)
     assert statuses(tmp_path) == [CUT, WHOLE, WHOLE]
@@ -216,7 +216,7 @@ def test_a_full_disk_keeps_what_it_took(tmp_path: Path, compression: Compression
     assert manifest is not None
     assert manifest.ended == "failed"
     assert 1 < manifest.counts.lines < 100
-    kept = list(read_recording(tmp_path, on_torn=lambda said: None))
+    kept = list(read_recording(tmp_path, on_damage=lambda said: None))
     assert kept == (each_second(chain(1)) + lines)[: manifest.counts.lines]
     assert segments.summary.counts.lines == manifest.counts.lines
     written(tmp_path, each_second(chain(2), START_NS + HOUR_NS))

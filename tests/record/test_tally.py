@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
+from app.marks import GapMark, encode_mark
 from app.record.tally import ChannelTally, Counts, Tally
-from app.recording import GapMark, gap_mark
 from tests.record.made import BOOK, START_NS, book, chain, each_second, notification
 
 OTHER = "book.ETH-PERPETUAL.100ms"
@@ -45,7 +45,7 @@ def test_a_missing_change_is_one_gap_and_what_follows_is_unanchored() -> None:
 
 
 def test_a_mark_is_a_gap_of_its_channel_only() -> None:
-    mark = gap_mark(GapMark(BOOK, 10, 12))
+    mark = encode_mark(GapMark(BOOK, 10, 12))
     tally = tally_of([book(10), book(5, channel=OTHER), mark, book(11, 10), book(6, 5, OTHER)])
     assert tally.counts.channels[BOOK].gaps == 1
     assert tally.counts.channels[BOOK].unanchored == 1
@@ -78,7 +78,7 @@ def test_a_recording_cut_anywhere_tallies_to_the_same() -> None:
             if kind < 0.05:
                 raws.append(b"null")
             elif kind < 0.1:
-                raws.append(gap_mark(GapMark(channel, last, None)))
+                raws.append(encode_mark(GapMark(channel, last, None)))
             elif kind < 0.2:
                 last += 3
                 raws.append(book(last, channel=channel))

@@ -395,3 +395,8 @@ def test_a_recording_is_played_with_the_books_that_are_in_it(tmp_path: Path) -> 
     empty.write_text('1 {"jsonrpc":"2.0","id":1,"result":"ok"}\n')
     with pytest.raises(UserError, match="no books"):
         demo_of.book_interval(empty)
+
+
+def test_a_speed_without_a_recording_is_refused() -> None:
+    with pytest.raises(UserError, match="--speed 10: it is of a recording"):
+        demo_of.demo(speed="10", instruments=2)
