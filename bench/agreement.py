@@ -46,12 +46,15 @@ def truth(log: Log) -> Truth:
 
 
 def _closers(log: Log, at_ms: int) -> Iterable[bytes]:
-    """A snapshot of each instrument, later than everything: it closes all windows."""
-    for number, name in enumerate(log.instruments):
+    """A ticker of each instrument, later than everything: it closes all windows.
+
+    A snapshot would not do: it differs from the book, which is a gap of the windows before it.
+    """
+    for name in log.instruments:
         yield (
-            f'{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"book.{name}.'
-            f'{log.channel}","data":{{"timestamp":{at_ms},"type":"snapshot","change_id":{number},'
-            f'"instrument_name":"{name}","bids":[["new",1.0,10.0]],"asks":[["new",2.0,10.0]]}}}}}}'
+            f'{{"jsonrpc":"2.0","method":"subscription","params":{{"channel":"ticker.{name}.100ms",'
+            f'"data":{{"timestamp":{at_ms},"instrument_name":"{name}","mark_price":1.0,'
+            f'"index_price":1.0,"open_interest":1.0}}}}}}'
         ).encode()
 
 
