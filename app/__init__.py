@@ -33,8 +33,10 @@ def __getattr__(name: str) -> Any:
     from app.commands.environment import explain
     from app.errors import UserError
     from app.said import say
+    from app.terminal.output import tolerate_encoding
     from app.worker import build
 
+    tolerate_encoding()
     try:
         built = build()
     except (ValidationError, UserError) as error:  # Faust would exit with 1, and a traceback

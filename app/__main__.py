@@ -16,11 +16,13 @@ from rich.console import Console
 from app.commands import COMMANDS
 from app.commands.environment import explain
 from app.errors import UserError
+from app.terminal.output import tolerate_encoding
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
+    tolerate_encoding()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # our errors say it in full
     try:
         # Only the module of the command that is run: the others' imports would be waited for.

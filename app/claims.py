@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from app.catalogue import changelog_name
 from app.errors import UserError, command
 from app.exact.patience import is_away, refusal
-from app.settings import LOOPBACK_HOSTS, Settings
+from app.settings import Settings
 from app.topics import KAFKA_TIMEOUT_S, KafkaUnreachable, TopicRefused, connect
+from deribit.hosts import is_loopback
 
 if TYPE_CHECKING:
     from aiokafka.admin import AIOKafkaAdminClient
@@ -199,7 +200,7 @@ async def _check_claim(settings: Settings) -> None:
 def venue_of(settings: Settings) -> str:
     """Return where the venue is: its host, whatever the port, which a demo chooses anew."""
     host = urlsplit(settings.venue_url).hostname or ""
-    return "this machine" if host in LOOPBACK_HOSTS else host
+    return "this machine" if is_loopback(host) else host
 
 
 async def _claims(settings: Settings, topic: str) -> list[dict[str, Any]]:

@@ -40,6 +40,7 @@ from app.setting_names import (
     values_given,
 )
 from deribit.auth import Credentials, Grant
+from deribit.hosts import is_loopback
 from deribit.served import sizes_by_name
 from deribit.words import is_channel_kind
 from orderbook.span import Span
@@ -47,7 +48,6 @@ from orderbook.span import Span
 PRODUCTION_URL = "wss://www.deribit.com/ws/api/v2"
 TESTNET_URL = "wss://test.deribit.com/ws/api/v2"
 MIN_TOKEN_CHARS = 16
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Settings(BaseSettings):
@@ -179,7 +179,20 @@ class Settings(BaseSettings):
             raise ValueError("it must start with ws:// or wss://")
         if "@" in rest.split("/")[0]:
             raise ValueError("a name or password has no place in it: set STEELYARD_CLIENT_ID")
+        URL(value)  # it must have a host, and a port that there can be
         return value
+
+    @field_validator("kafka")
+    @classmethod
+    def _servers(cls, value: str) -> str:
+        for server in value.split(","):
+            URL(f"kafka://{server.strip()}")
+        return value
+
+    @field_validator("web_host")
+    @classmethod
+    def _bare(cls, value: str) -> str:
+        return value.strip().removeprefix("[").removesuffix("]")  # as in a URL
 
     @field_validator("instruments", "channels", mode="before")
     @classmethod
@@ -288,7 +301,7 @@ class Settings(BaseSettings):
             )
         scheme, _, rest = self.venue_url.partition("://")
         host = rest.split("/")[0].rsplit(":", 1)[0].strip("[]")
-        if scheme == "ws" and host not in LOOPBACK_HOSTS and self.client_id is not None:
+        if scheme == "ws" and not is_loopback(host) and self.client_id is not None:
             raise ValueError("credentials are sent over wss:// only, except to this machine")
         if self.web_token is None and self.serves_others and not self.allow_remote_web:
             raise ValueError(
@@ -309,7 +322,7 @@ class Settings(BaseSettings):
     @property
     def serves_others(self) -> bool:
         """Whether the views are bound to more than this machine."""
-        return self.web_host not in LOOPBACK_HOSTS
+        return not is_loopback(self.web_host)
 
 
 @lru_cache(maxsize=1)

@@ -6,9 +6,10 @@ import logging
 from typing import Final
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidProxy, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from deribit.events import Reconnect
+from deribit.proxy import proxy_for
 from deribit.reader import MAX_MESSAGE_BYTES, Reader
 from deribit.words import Ending
 
@@ -19,8 +20,9 @@ CROWDED_WAIT_S: Final = 10.0
 TOO_SLOW_WAIT_S: Final = 5.0
 """Who could not keep up is given the same load again: not at once."""
 
-NOT_OPENED: Final = (OSError, InvalidHandshake, InvalidProxy, EOFError)
-"""What opening raises; a timeout is an OSError."""
+NOT_OPENED: Final = (OSError, InvalidHandshake, EOFError, ImportError)
+"""What opening raises; a timeout is an OSError. The import that fails is of python-socks, in an
+environment that `make setup` did not make."""
 
 
 class _WithoutMessages(logging.LoggerAdapter[logging.Logger]):
@@ -44,7 +46,7 @@ async def open_socket(url: str) -> Reader:
         open_timeout=None,
         close_timeout=CLOSE_TIMEOUT_S,
         ping_interval=None,  # the session's own probes prove more: that it answers
-        proxy=True if url.startswith("wss://") else None,
+        proxy=proxy_for(url),
         logger=_log,
     )
     assert isinstance(connection, Reader)
@@ -54,9 +56,7 @@ async def open_socket(url: str) -> Reader:
 def why_not_opened(url: str, error: Exception) -> Reconnect:
     """Return what an error of NOT_OPENED means."""
     is_crowded = isinstance(error, InvalidStatus) and error.response.status_code == CROWDED_STATUS
-    # A proxy's address may hold a password, and websockets would repeat it.
-    said = "" if isinstance(error, InvalidProxy) else str(error)
-    detail = f"{url}: {said or type(error).__name__}"
+    detail = f"{url}: {error or type(error).__name__}"
     return Reconnect(Ending.NOT_CONNECTED, detail, CROWDED_WAIT_S if is_crowded else 0.0)
 
 

@@ -16,6 +16,11 @@ from app.settings import Settings, settings
 
 TEST_HEAP_MB = 384
 
+# Clients of tests reach what runs here; programs under test are given a proxy where that is tested.
+for _name in ("no_proxy", "NO_PROXY"):
+    _outside = os.environ.get(_name, "")
+    os.environ[_name] = ",".join(filter(None, [_outside, "127.0.0.1", "localhost", "::1"]))
+
 # A broker that lives for a minute starts a second sooner without the optimising compiler.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 

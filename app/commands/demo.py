@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shlex
 import signal
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Final
+from urllib.request import getproxies
 
 import typer
+from pydantic import SecretStr
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 
 from app.commands.environment import load_settings
@@ -35,7 +38,8 @@ from app.commands.supervisor import Supervisor
 from app.data_dir import make_data_dir
 from app.errors import UserError
 from app.kafka import EmbeddedBroker
-from app.kafka.processes import free_port, port_is_free
+from app.kafka.processes import bind_error, free_port, port_is_free
+from app.local import open_direct
 from app.recording import BadRecording, read_recording
 from app.setting_names import env_name
 from app.settings import TESTNET_URL, Settings
@@ -46,10 +50,10 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 OF_ONE_PROCESS: Final = frozenset(
     {
         *("worker_name", "web_port", "web_advertised", "kafka_port"),
-        *("client_id", "client_secret", "client_secret_file"),
+        *("client_id", "client_secret", "client_secret_file", "web_token"),
     }
 )
-"""Settings that the processes of a stack do not share."""
+"""Settings that the processes of a stack do not share by stack.json."""
 ALL_CHANNELS: Final = (
     *Settings.model_fields["channels"].default,
     "quote",
@@ -67,7 +71,10 @@ KAFKA_STOP_TIMEOUT_S: Final = 4.0
 WORKERS_STOP_TIMEOUT_S: Final = 7.0
 
 WebPort = Annotated[
-    int | None, typer.Option("--port", help="Web port; else STEELYARD_WEB_PORT, else a free one.")
+    int | None,
+    typer.Option(
+        "--port", min=0, max=65_535, help="Web port; else STEELYARD_WEB_PORT, else a free one."
+    ),
 ]
 
 
@@ -152,7 +159,7 @@ def _run(kind: str, settings: Settings, port: int | None, exchange: list[str] | 
                 with _step(console, "Kafka"):
                     asyncio.run(broker.start())
                 settings = settings.model_copy(update={"kafka": broker.bootstrap})
-            with _step(console, f"topics on {settings.kafka}"):
+            with _step(console, f"topics on {escape(settings.kafka)}"):
                 _ensure_topics(settings, is_own=broker is not None)
             failure = _supervise(kind, settings, web_port, exchange, broker, console)
         except KeyboardInterrupt:
@@ -210,6 +217,7 @@ def _supervise(
         kind, os.getpid(), time.time_ns() // 10**6, settings.kafka, settings.venue_url, web_port
     )
     stack.environment = shared
+    stack.web_host, stack.wants_token = settings.web_host, settings.web_token is not None
     stack.write(settings.data_dir)
 
     readiness = _Readiness(stack, settings, console)
@@ -233,7 +241,8 @@ def _supervise(
         arguments = ["--port", str(venue_port), "--port-file", str(port_file), *exchange]
         command = f"{commands['exchange']} {shlex.join(arguments)}"
         supervisor.add("exchange", command, child, ROOT, port_file.exists)
-    worker = child | {"STEELYARD_WORKER_NAME": "worker-1", "STEELYARD_WEB_PORT": str(web_port)}
+    own = {"STEELYARD_WORKER_NAME": "worker-1", "STEELYARD_WEB_PORT": str(web_port)}
+    worker = child | _secrets(settings) | own
     supervisor.add("worker-1", commands["worker"], worker, ROOT, lambda: True, restarted=True)
     supervisor.loop()
     return supervisor.failure
@@ -265,20 +274,26 @@ class _Readiness:
             self._said_late = True
             self._console.print(
                 f"[yellow]not ready after {READY_EXPECTED_S:.0f} s; "
-                f"{self._stack.url}readyz says why[/yellow]"
+                f"{escape(self._stack.url)}readyz says why[/yellow]"
             )
 
     def _panel(self) -> Panel:
         stack = self._stack
         simulated = stack.kind == "demo"
         venue = "SIMULATED exchange" if simulated else stack.venue_url
+        curl = "curl -s"
+        if getproxies().keys() & {"http", "all"}:  # curl would ask it for this machine, too
+            curl += " --noproxy '*'"
+        if stack.wants_token:
+            curl += ' -H "Authorization: Bearer $STEELYARD_WEB_TOKEN"'
+        url = escape(stack.url)
         lines = (
-            f"page     [bold]{stack.url}[/bold]",
-            f"try      curl -s {stack.url}v1/imbalance",
+            f"page     [bold]{url}[/bold]" + " (password: the token)" * stack.wants_token,
+            f"try      {curl} '{url}v1/imbalance'",
             "scale    make worker        (in another terminal: one more worker)",
-            f"Kafka    {stack.kafka}",
-            f"venue    {venue}",
-            f"logs     {self._settings.data_dir / 'log'}",
+            f"Kafka    {escape(stack.kafka)}",
+            f"venue    {escape(venue)}",
+            f"logs     {escape(str(self._settings.data_dir / 'log'))}",
             "stop     Ctrl-C",
         )
         title = f"Steelyard {stack.kind}" + (" (SIMULATED)" if simulated else "")
@@ -300,19 +315,35 @@ def _shared_environment(settings: Settings) -> dict[str, str]:
     values = {
         name: as_text(name, value)
         for name, value in settings
-        if name not in OF_ONE_PROCESS and value != Settings.model_fields[name].default
+        if name not in OF_ONE_PROCESS
+        and not isinstance(value, SecretStr)
+        and value != Settings.model_fields[name].default
     }
     values["kafka"] = settings.kafka
     values["data_dir"] = str(settings.data_dir.resolve())
     return {env_name(name): value for name, value in values.items()}
 
 
+def _secrets(settings: Settings) -> dict[str, str]:
+    """Return the secrets that are set, to be put into the environment of a process only."""
+    return {
+        env_name(name): value.get_secret_value()
+        for name, value in settings
+        if isinstance(value, SecretStr)
+    }
+
+
 def _web_port(settings: Settings, given: int | None, console: Console) -> int:
     wanted = settings.web_port if given is None else given
-    if wanted == 0:
-        return free_port()
-    if port_is_free(wanted, settings.web_host):
-        return wanted
+    error = bind_error(wanted, settings.web_host)
+    if error is None:
+        return wanted or free_port(settings.web_host)
+    if error.errno != errno.EADDRINUSE:
+        raise StackError(
+            f"The views cannot be served on port {wanted} of {settings.web_host}: "
+            f"{error.strerror or error}.\n"
+            "STEELYARD_WEB_HOST must be an address or a name of this machine."
+        )
     if given is not None or "web_port" in settings.model_fields_set:
         raise StackError(
             f"Port {wanted} of {settings.web_host} is taken, so the views cannot be served on it.\n"
@@ -335,9 +366,9 @@ def _step(console: Console, what: str) -> Iterator[None]:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=READY_ANSWER_TIMEOUT_S) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+        with open_direct(url, READY_ANSWER_TIMEOUT_S) as answer:
+            return answer.status == 200
+    except (OSError, HTTPException):
         return False
 
 

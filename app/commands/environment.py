@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from app.commands.stack import running_stack
 from app.setting_names import env_name
@@ -32,7 +33,8 @@ def load_settings(*, join: bool = True) -> Settings:
         os.environ.setdefault(name, value)
     settings.cache_clear()
     Console(stderr=True).print(
-        f"[dim]using the {stack.kind} that runs here (Kafka {stack.kafka})[/dim]", highlight=False
+        f"[dim]using the {stack.kind} that runs here (Kafka {escape(stack.kafka)})[/dim]",
+        highlight=False,
     )
     return settings()
 
@@ -51,5 +53,10 @@ def explain(error: ValidationError) -> str:
         is_secret = field in SECRET_FIELDS or "@" in str(problem["input"])  # a URL with a password
         value = "***" if is_secret else repr(problem["input"])
         lines.append(f"{env_name(field)}={value}: {message}")
+        if str(problem["input"]).startswith("tcp://"):
+            lines.append(
+                "  Kubernetes sets this beside a service of that name: set `enableServiceLinks: "
+                f"false` for the pod, or give {env_name(field)} a value of its own"
+            )
     where = "They come from the environment or .env; `.env.example` lists them all."
     return "settings cannot be used:\n  " + "\n  ".join(lines) + f"\n{where}"

@@ -18,7 +18,10 @@ WATCH_INTERVAL_S: Final = 0.5
 
 def kafka(
     port: Annotated[
-        int | None, typer.Option(help="Port on 127.0.0.1; else STEELYARD_KAFKA_PORT, else free.")
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Port on 127.0.0.1; else STEELYARD_KAFKA_PORT, else free."
+        ),
     ] = None,
     heap_mb: Annotated[int, typer.Option(min=256, help="Java heap in MB.")] = 512,
     lock_jars: Annotated[
@@ -39,7 +42,7 @@ async def _serve(broker: EmbeddedBroker) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, markup=False)
     console.print(f"starting Kafka in {broker.storage.logs}; Ctrl-C stops it")
     started = asyncio.create_task(broker.start())
     stop = asyncio.create_task(asked.wait())

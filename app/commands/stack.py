@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from app.errors import UserError
+from app.local import local_url
 
 MAX_WORKERS: Final = 64
 LOCK_ATTEMPTS: Final = 20
@@ -46,10 +47,13 @@ class Stack:
     environment: dict[str, str] = field(default_factory=dict)
     """What a further process needs in its environment to belong to this stack."""
     pids: dict[str, int] = field(default_factory=dict)
+    web_host: str = "127.0.0.1"
+    wants_token: bool = False
+    """Whether who asks must know STEELYARD_WEB_TOKEN, which is not written down here."""
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.web_port}/"
+        return f"{local_url(self.web_host, self.web_port)}/"
 
     def write(self, data_dir: Path) -> None:
         """Write stack.json whole, or leave it as it was."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import urllib.error
-import urllib.request
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
@@ -15,15 +13,16 @@ from rich.console import Console
 from rich.table import Table
 
 from app.commands.environment import load_settings
+from app.commands.get import quoted
 from app.durations import parse_duration
 from app.errors import UserError
 from app.settings import Settings
+from app.terminal.worker import Refused, Worker
 from app.verify.desk import desk
 from app.verify.live import Ask, Claim, Compared, Verdict, claim_of, compare, decode
 from app.verify.records import Unreadable
 
 DEPTH: Final = 1_000
-TIMEOUT_S: Final = 10.0
 COLOURS: Final = {"equal": "green", "different": "red"}
 
 
@@ -57,9 +56,9 @@ def verify(
     except ValueError as error:
         raise UserError(f"--since: {error}") from error
     settings = load_settings()
-    base = (url or f"http://127.0.0.1:{settings.web_port}").rstrip("/")
+    worker = Worker.chosen(settings, url)
     try:
-        verdicts, strays = asyncio.run(_verify(settings, base, instrument, venue, since_ms))
+        verdicts, strays = asyncio.run(_verify(settings, worker, instrument, venue, since_ms))
     except Unreadable as error:
         raise UserError(str(error)) from error
     if as_json:
@@ -89,16 +88,16 @@ def _conclude(verdicts: list[Verdict]) -> None:
 
 async def _verify(
     settings: Settings,
-    base: str,
+    worker: Worker,
     names: list[str] | None,
     venue: bool,
     since_ms: int | None,
 ) -> Compared:
     from aiokafka.errors import KafkaError
 
-    served = names if names is not None else await asyncio.to_thread(_served, base)
+    served = names if names is not None else await asyncio.to_thread(_served, worker)
     console = Console(stderr=True, highlight=False)
-    parties: dict[str, Ask] = {"system": lambda name: asyncio.to_thread(_book, base, name)}
+    parties: dict[str, Ask] = {"system": lambda name: asyncio.to_thread(_book, worker, name)}
     try:
         with console.status("replaying the feed") as status:
             read = 0
@@ -121,32 +120,26 @@ async def _verify(
         ) from error
 
 
-def _get(url: str) -> Any:
+def _get(worker: Worker, path: str, query: dict[str, str]) -> Any:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            return decode(answer.read())
-    except urllib.error.HTTPError as error:
-        return None if error.code in {404, 503} else _no_worker(url, error)
-    except (OSError, ValueError) as error:
-        return _no_worker(url, error)
+        return decode(worker.ask(path, query))
+    except Refused as error:
+        if error.status in {404, 503}:
+            return None
+        raise
+    except ValueError as error:
+        raise UserError(f"what answers at {worker.url} is no worker: {error}") from error
 
 
-def _no_worker(url: str, error: Exception) -> Any:
-    raise UserError(
-        f"no worker answers at {url}: {error}\n"
-        "Start one, or name another with --url http://127.0.0.1:PORT"
-    ) from error
-
-
-def _served(base: str) -> list[str]:
-    answer = _get(f"{base}/v1/imbalance")
+def _served(worker: Worker) -> list[str]:
+    answer = _get(worker, "/v1/imbalance", {})
     if answer is None:
-        raise UserError(f"the worker at {base} does not know any instrument yet")
+        raise UserError(f"the worker at {worker.url} does not know any instrument yet")
     return [row["instrument"] for row in answer["data"]]
 
 
-def _book(base: str, name: str) -> Claim | None:
-    answer = _get(f"{base}/v1/books/{name}?depth={DEPTH}")
+def _book(worker: Worker, name: str) -> Claim | None:
+    answer = _get(worker, f"/v1/books/{quoted(name)}", {"depth": str(DEPTH)})
     if answer is None or answer["data"]["bids"] is None or answer["meta"]["change_id"] is None:
         return None
     data = answer["data"]

@@ -12,6 +12,7 @@ from rich.console import Console
 from app.commands.demo import ROOT
 from app.commands.stack import Stack, StackError, claim_worker, running_stack
 from app.kafka.processes import free_port
+from app.local import local_url
 from app.settings import settings, warn_of_unknown_names
 
 
@@ -20,12 +21,17 @@ def worker() -> None:
     try:
         data_dir = settings().data_dir
         stack = _stack_in(data_dir)
+        if stack.wants_token and settings().web_token is None:
+            raise StackError(
+                f"The {stack.kind} that runs here asks for a token; this worker would not.\n"
+                "Set STEELYARD_WEB_TOKEN to the same, in the environment or .env."
+            )
     except (ValidationError, StackError):
         warn_of_unknown_names()  # of which one may be why; else the worker says it, as which we end
         raise
-    name, port = claim_worker(data_dir), free_port()
-    Console(stderr=True, highlight=False).print(
-        f"{name} joins the {stack.kind}: http://127.0.0.1:{port}/  (Ctrl-C removes it)"
+    name, port = claim_worker(data_dir), free_port(stack.web_host)
+    Console(stderr=True, highlight=False, markup=False).print(
+        f"{name} joins the {stack.kind}: {local_url(stack.web_host, port)}/  (Ctrl-C removes it)"
     )
     environment = os.environ | stack.environment
     environment |= {"STEELYARD_WORKER_NAME": name, "STEELYARD_WEB_PORT": str(port)}

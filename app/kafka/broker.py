@@ -34,6 +34,7 @@ from app.kafka.storage import (
     DISK_FULL_WORDS,
     Storage,
     foreign,
+    java_environment,
     java_unusable,
     server_properties,
 )
@@ -134,10 +135,11 @@ class EmbeddedBroker:
         storage.check_room()
         formatted = storage.check_owner()
         self._choose_port()
-        jars = classpath()
+        jars = classpath(storage.data_dir)
         if not formatted:
             storage.format(self.java, jars)
-        storage.properties.write_text(server_properties(storage.logs, self.port, free_port()))
+        properties = server_properties(storage.logs.name, self.port, free_port())
+        storage.properties.write_text(properties)
         return jars
 
     def _choose_port(self) -> None:
@@ -155,20 +157,22 @@ class EmbeddedBroker:
         exists = storage.log_file.exists()
         self._log_start_bytes = storage.log_file.stat().st_size if exists else 0
         command = [
-            str(self.java),
+            str(self.java.absolute()),
             f"-Xmx{self.heap_mb}m",
             "-Xms128m",
             *RUNTIME_OPTIONS,
             "--sun-misc-unsafe-memory-access=allow",  # Kafka's own; else a warning at each start
             f"-Dlog4j2.configurationFile={_LOG4J.as_uri()}",
-            f"-Dsteelyard.log.dir={storage.log_file.parent.resolve()}",
-            *("-cp", jars, "kafka.Kafka", str(storage.properties)),
+            f"-Dsteelyard.log.dir={storage.log_file.parent.name}",
+            *("-cp", jars, "kafka.Kafka", storage.properties.name),
         ]
         lock = storage.lock()
         try:
             with storage.console_file.open("wb") as console:
                 self.process = subprocess.Popen(  # noqa: S603
                     command,
+                    cwd=storage.data_dir,
+                    env=java_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=console,
                     stderr=subprocess.STDOUT,

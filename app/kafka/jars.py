@@ -1,8 +1,9 @@
-"""The broker's jars: named with their SHA-256 in `jars.lock`, fetched once into the Maven cache.
+"""The broker's jars: named with their SHA-256 in `jars.lock`, fetched once into `.venv/maven`.
 
-The cache is the one every Maven tool uses (`M2_REPO`, else `~/.m2/repository`), so a machine
-without a network can be given the files by hand. A jar is moved there only whole and verified: an
-interrupted download leaves nothing that a later start would trust.
+M2_REPO names another folder, so that a machine without a network can be given the files by hand;
+what the cache of Maven itself has (`~/.m2/repository`) is read there and not fetched. A jar is
+moved to its place only whole and verified: an interrupted download leaves nothing that a later
+start would trust.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ ENDPOINTS: Final = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",  # without it the broker logs nothing
 )
+MAVENS_OWN: Final = Path(os.path.expanduser("~/.m2/repository"))
 LOCK_FILE: Final = Path(__file__).with_name("jars.lock")
 DOWNLOADS_AT_ONCE: Final = 4
 DOWNLOAD_ATTEMPTS: Final = 3
@@ -51,9 +53,13 @@ class Jar:
         return folder / f"{self.artifact}-{self.version}.jar"
 
 
-def classpath() -> str:
-    """Return the broker's class path, after downloading what the cache lacks."""
-    return os.pathsep.join(map(str, fetched(read_lock(), "the embedded broker", WITHOUT_BROKER)))
+def classpath(start: Path) -> str:
+    """Return the broker's class path as of a folder, after downloading what the cache lacks.
+
+    As of a folder, because a path from the root may have a colon in it, which divides class paths.
+    """
+    jars = fetched(read_lock(), "the embedded broker", WITHOUT_BROKER)
+    return os.pathsep.join(os.path.relpath(jar, start.resolve()) for jar in jars)
 
 
 def fetched(jars: Sequence[Jar], whose: str, way_out: str) -> list[Path]:
@@ -62,7 +68,9 @@ def fetched(jars: Sequence[Jar], whose: str, way_out: str) -> list[Path]:
     Raises JarsUnavailable, which says whose jars they are and what to do without them.
     """
     cache = maven_cache()
-    if missing := [jar for jar in jars if not _is_whole(cache / jar.relative_path, jar)]:
+    places = [cache] if os.environ.get("M2_REPO") else [cache, MAVENS_OWN]
+    found = {jar: _found(jar, places) for jar in jars}
+    if missing := [jar for jar, file in found.items() if file is None]:
         try:
             _download(missing, cache)
         except (OSError, RuntimeError) as error:  # requests' errors are OSErrors, jgo's the other
@@ -70,13 +78,18 @@ def fetched(jars: Sequence[Jar], whose: str, way_out: str) -> list[Path]:
                 f"{len(missing)} of {whose}'s {len(jars)} jars are not in {cache} "
                 f"and could not be downloaded.\n  {type(error).__name__}: {error}\n{way_out}"
             ) from error
-    return [cache / jar.relative_path for jar in jars]
+    return [found[jar] or cache / jar.relative_path for jar in jars]
 
 
 def maven_cache() -> Path:
-    """Return the folder in which Maven tools keep what they downloaded."""
+    """Return the folder that jars are downloaded to."""
     given = os.environ.get("M2_REPO")
-    return Path(given) if given else Path.home() / ".m2" / "repository"
+    return Path(given).absolute() if given else Path(sys.prefix) / "maven"
+
+
+def _found(jar: Jar, places: Sequence[Path]) -> Path | None:
+    files = (place / jar.relative_path for place in places)
+    return next((file for file in files if _is_whole(file, jar)), None)
 
 
 def read_lock(text: str | None = None) -> tuple[Jar, ...]:

@@ -15,7 +15,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 LOOPBACK: Final = "127.0.0.1"
 TAIL_READ_BYTES: Final = 64 * 1024
@@ -53,23 +53,40 @@ def stop_process(process: subprocess.Popen[bytes], timeout_s: float) -> int:
     return process.wait()
 
 
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
+def free_port(host: str = LOOPBACK) -> int:
+    """Return a port that nobody listens on now; raise OSError if nobody can at this host."""
+    family, _, _, _, address = _addresses(host, 0)[0]
+    with socket.socket(family) as probe:
+        probe.bind(address)
         return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Say whether a server could listen on `port`; a socket in TIME_WAIT does not hinder it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    """Say whether a server could listen on `port`."""
+    return bind_error(port, host) is None
+
+
+def bind_error(port: int, host: str) -> OSError | None:
+    """Return why no server could listen there; a socket in TIME_WAIT does not hinder it."""
+    try:
+        for family, _, _, _, address in _addresses(host, port):
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:  # as servers do, which bind to each family by itself
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.bind(address)
+    except OSError as error:
+        return error
+    return None
+
+
+def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
+    try:
+        return list(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        )
+    except UnicodeError as error:
+        raise OSError(f"{host!r} is no name of a machine") from error
 
 
 def tail(path: Path, lines: int, *, after_bytes: int = 0) -> list[str]:

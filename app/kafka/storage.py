@@ -103,13 +103,20 @@ class Storage:
         unfinished = self.data_dir / "kafka.formatting"
         shutil.rmtree(unfinished, ignore_errors=True)
         properties = self.data_dir / "kafka.formatting.properties"
-        properties.write_text(server_properties(unfinished, port=1, controller_port=2))
+        properties.write_text(server_properties(unfinished.name, port=1, controller_port=2))
         tool = "kafka.tools.StorageTool"
         command = [str(java), "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", classpath, tool]
-        command += ["format", "--cluster-id", CLUSTER_ID, "--config", str(properties)]
+        command += ["format", "--cluster-id", CLUSTER_ID, "--config", properties.name]
         try:
             done = subprocess.run(  # noqa: S603
-                command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=False
+                command,
+                cwd=self.data_dir,
+                env=java_environment(),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=FORMAT_TIMEOUT_S,
+                check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise java_unusable(java, str(error)) from error
@@ -158,8 +165,18 @@ def java_unusable(java: Path, why: str) -> JavaUnusable:
     )
 
 
-def server_properties(logs: Path, port: int, controller_port: int) -> str:
-    """Return the configuration of a single KRaft node for one machine and few clients."""
+def java_environment() -> dict[str, str]:
+    """Return the environment in which Java reads names of files that are not ASCII, as UTF-8."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
+def server_properties(logs: Path | str, port: int, controller_port: int) -> str:
+    """Return the configuration of a single KRaft node for one machine and few clients.
+
+    The embedded broker runs in its data directory and is given the bare name of `logs`: as a part
+    of a properties file a whole path would have to be without a comma, a backslash, or letters that
+    Latin-1 does not have.
+    """
     values: dict[str, object] = {
         "process.roles": "broker,controller",
         "node.id": NODE_ID,
@@ -169,7 +186,7 @@ def server_properties(logs: Path, port: int, controller_port: int) -> str:
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "listeners": f"PLAINTEXT://{LOOPBACK}:{port},CONTROLLER://{LOOPBACK}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
-        "log.dirs": logs.resolve(),
+        "log.dirs": logs,
         # A topic made by accident has the wrong partitions; app/topics.py makes them all.
         "auto.create.topics.enable": "false",
         "message.max.bytes": MAX_MESSAGE_BYTES,

@@ -8,7 +8,14 @@ import signal
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from typing import Any
+
+
+def tolerate_encoding() -> None:
+    """Let a sign that standard output's encoding lacks be printed as `?`; stderr does it itself."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def write_line(line: bytes) -> None:

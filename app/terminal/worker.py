@@ -9,10 +9,14 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
+from http.client import HTTPException
 from typing import Final
+
+from yarl import URL
 
 from app.commands.stack import running_stack
 from app.errors import UserError
+from app.local import local_url, open_direct
 from app.settings import Settings
 from app.terminal.sse import Event, Parser
 
@@ -25,30 +29,36 @@ _TEMPORARY: Final = 500
 """Answers from this code on are no mistake of who asks."""
 
 
-class Unavailable(UserError):
-    """The worker cannot answer this now, though the question is right."""
+class Refused(UserError):
+    """The worker has answered with an error: exit 1 if it cannot now, though asked rightly."""
 
-    exit_code = 1
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+        self.exit_code = 1 if status >= _TEMPORARY else 2
 
 
 class Worker:
     """One worker's address, and the token that it may want."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        scheme, _, rest = url.partition("://")
-        if scheme not in {"http", "https"} or not rest:
+        try:
+            is_address = URL(url).scheme in {"http", "https"}  # which must have a host, too
+        except ValueError:
+            is_address = False
+        if not is_address:
             raise UserError(f"--url {url!r}: write it like http://127.0.0.1:6066")
         self.url = url.rstrip("/")
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     @classmethod
     def chosen(cls, settings: Settings, url: str | None) -> Worker:
-        """Return the worker of a URL; else of the demo that runs here; else of the settings."""
+        """Return the worker of a URL; else of the stack that runs here; else of the settings."""
         token = None if settings.web_token is None else settings.web_token.get_secret_value()
         if url is None and "web_port" not in settings.model_fields_set:
             stack = running_stack(settings.data_dir)
             url = None if stack is None else stack.url
-        return cls(url or f"http://127.0.0.1:{settings.web_port}", token)
+        return cls(url or str(local_url(settings.web_host, settings.web_port)), token)
 
     def ask(self, path: str, query: Mapping[str, str]) -> bytes:
         """Return the body of an answer; raise UserError with the problem that it is instead."""
@@ -57,12 +67,11 @@ class Worker:
             address += f"?{urllib.parse.urlencode(query)}"
         request = urllib.request.Request(address, headers=self._headers)  # noqa: S310 - see __init__
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-                body: bytes = answer.read()
-                return body
+            with open_direct(request, TIMEOUT_S) as answer:
+                return answer.read()
         except urllib.error.HTTPError as error:
             raise self._problem(error.code, error.read()) from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise self._nobody(str(getattr(error, "reason", error))) from error
 
     async def follow(
@@ -115,8 +124,7 @@ class Worker:
             detail = f"it answered {status} without saying why"
         if status == 401:
             detail += " (set STEELYARD_WEB_TOKEN)"
-        kind = Unavailable if status >= _TEMPORARY else UserError
-        return kind(f"{self.url}: {detail}")
+        return Refused(f"{self.url}: {detail}", status)
 
     def _nobody(self, why: str) -> UserError:
         return UserError(

@@ -14,6 +14,7 @@ from websockets.exceptions import WebSocketException
 from app.errors import UserError
 from app.verify.live import Claim, NotAnswered, claim_of, decode
 from deribit.limits import Limits
+from deribit.proxy import proxy_for
 from deribit.words import ErrorCode, Method
 
 DEPTH: Final = 10_000
@@ -42,9 +43,12 @@ class Desk:
         """Connect; raise UserError if the venue does not answer."""
         try:
             self._socket = await connect(
-                self.url, open_timeout=TIMEOUT_S, max_size=MAX_MESSAGE_BYTES
+                self.url,
+                open_timeout=TIMEOUT_S,
+                max_size=MAX_MESSAGE_BYTES,
+                proxy=proxy_for(self.url),
             )
-        except (OSError, TimeoutError, WebSocketException) as error:
+        except (OSError, WebSocketException, ImportError) as error:  # the last: of python-socks
             raise UserError(
                 f"the venue at {self.url} (STEELYARD_VENUE_URL) does not answer: {error}"
             ) from error

@@ -16,9 +16,9 @@ from typing import Final
 from aiohttp import web
 
 from app.views.problems import Problem, shown
+from deribit.hosts import is_loopback
 
 CHALLENGE: Final = 'Bearer realm="steelyard", Basic realm="steelyard", charset="UTF-8"'
-LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
 class Access:
@@ -59,6 +59,6 @@ def _password(encoded: str) -> bytes:
 
 def _check_host(host: str) -> None:
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    if name.lower() not in LOCAL_NAMES:
+    if not is_loopback(name.removeprefix("[").removesuffix("]")):
         detail = f"this server is asked by the names of its own machine, not as {shown(host)}"
         raise Problem(421, "foreign-host", detail)

@@ -23,6 +23,7 @@ ARGUMENTS = [
     "--disable-gpu",
     "--disable-background-networking",
     "--no-first-run",
+    "--no-proxy-server",
     "--disable-component-update",
     "--disable-sync",
 ]

@@ -6,11 +6,11 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from urllib.request import urlopen
 
 import pytest
 from playwright.async_api import Locator, Page, Route, expect
 
+from app.local import open_direct
 from tests.browser.conftest import NOTE_STALE, Watched, stale_after_s
 from tests.browser.modelled import ModelledServing
 from tests.views.recorded import served
@@ -25,7 +25,7 @@ MINUS = "\u2212"
 
 
 async def api(url: str) -> dict[str, object]:
-    return json.loads(await asyncio.to_thread(lambda: urlopen(url, timeout=5).read()))
+    return json.loads(await asyncio.to_thread(lambda: open_direct(url, 5).read()))
 
 
 def figure(page: Page, key: str) -> Locator:

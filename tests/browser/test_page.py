@@ -8,11 +8,11 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
-from urllib.request import urlopen
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from app.local import open_direct
 from tests.browser.conftest import NOTE_STALE, Watched, stale_after_s
 from tests.views.recorded import RecordedServing, served
 
@@ -24,7 +24,7 @@ STALE_WITHIN_S = 3.0
 
 
 async def api(url: str) -> list[dict[str, object]]:
-    body = await asyncio.to_thread(lambda: urlopen(f"{url}/v1/imbalance", timeout=5).read())
+    body = await asyncio.to_thread(lambda: open_direct(f"{url}/v1/imbalance", 5).read())
     return json.loads(body)["data"]
 
 

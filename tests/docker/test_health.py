@@ -41,7 +41,13 @@ def check(service: str, port: int, usual_port: int) -> list[str]:
 
 
 def succeeds(command: list[str]) -> bool:
-    done = subprocess.run(command, capture_output=True, timeout=CHECK_TIMEOUT_S, check=False)
+    """Run a check in the environment of a container that Docker was told of a proxy for."""
+    exempt = {"no_proxy", "NO_PROXY"}
+    environment = {name: value for name, value in os.environ.items() if name not in exempt}
+    environment |= dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    done = subprocess.run(
+        command, env=environment, capture_output=True, timeout=CHECK_TIMEOUT_S, check=False
+    )
     return done.returncode == 0
 
 

@@ -44,7 +44,7 @@ class Cluster:
         return ",".join(f"{LOOPBACK}:{port}" for port in self.ports)
 
     def __enter__(self) -> Cluster:
-        jars = classpath()
+        jars = classpath(Path.cwd())
         for number in range(BROKERS):
             self._format(number, jars)
         try:
@@ -73,7 +73,7 @@ class Cluster:
 
     def _properties(self, number: int) -> str:
         single = server_properties(
-            self._place(number) / "logs", self.ports[number], self.controllers[number]
+            (self._place(number) / "logs").resolve(), self.ports[number], self.controllers[number]
         )
         values = dict(line.split("=", 1) for line in single.splitlines())
         values |= {name: str(value) for name, value in REPLICATED.items()}

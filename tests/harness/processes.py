@@ -12,12 +12,12 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from app.kafka.processes import die_with_parent
+from app.local import open_direct
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.05
@@ -118,7 +118,7 @@ class Child:
 def get_json(url: str, timeout_s: float = 2.0) -> tuple[int, Any]:
     """Return status and body of a GET; (0, None) if nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+        with open_direct(url, timeout_s) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         try:

@@ -10,7 +10,7 @@ from websockets.sync.client import connect
 
 def ask(url: str, method: str, **params: Any) -> Any:
     """Return the result of one request; raise AssertionError if it is refused."""
-    with connect(url, open_timeout=5, close_timeout=1) as socket:
+    with connect(url, open_timeout=5, close_timeout=1, proxy=None) as socket:
         socket.send(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
         while True:
             answer = json.loads(socket.recv(timeout=5))

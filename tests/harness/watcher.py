@@ -7,10 +7,10 @@ import random
 import threading
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from app.local import open_direct
 from app.verify.served import Sample, samples_of
 
 ASK_INTERVAL_S = 0.25
@@ -60,7 +60,7 @@ class Watcher:
 
     def _ask(self, url: str) -> dict[str, Any] | None:
         try:
-            with urllib.request.urlopen(url, timeout=self.patience_s) as reply:
+            with open_direct(url, self.patience_s) as reply:
                 answer: dict[str, Any] = json.load(reply)
                 return answer
         except urllib.error.HTTPError as error:

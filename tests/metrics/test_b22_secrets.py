@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.local import open_direct
 from app.settings import Settings
 from tests.harness.pipeline import Pipeline, Worker
 from tests.harness.signals import CRASH
@@ -59,7 +60,7 @@ def told_at(url: str, authorization: str) -> str:
     """Return head and body of an answer, whatever it is."""
     request = urllib.request.Request(url, headers={"Authorization": authorization})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with open_direct(request, 10) as answer:
             return f"{answer.status} {answer.headers} {answer.read()!r}"
     except urllib.error.HTTPError as error:
         return f"{error.code} {error.headers} {error.read()!r}"

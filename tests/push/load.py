@@ -15,10 +15,10 @@ import os
 import platform
 import sys
 import time
-import urllib.request
 from importlib.metadata import version
 from typing import Any
 
+from app.local import open_direct
 from tests.chaos.runner import commit, machine
 from tests.harness.processes import ROOT
 from tests.harness.sampler import Sampler
@@ -174,7 +174,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 
 def instruments(url: str) -> list[str]:
     """Return the names of what the worker knows."""
-    with urllib.request.urlopen(f"{url}/v1/instruments", timeout=10) as answer:
+    with open_direct(f"{url}/v1/instruments", 10) as answer:
         return [row["instrument"] for row in json.load(answer)["data"]]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
+
+from app.local import open_direct
 
 SAMPLE = re.compile(r"^(\w+)(?:\{([^}]*)\})? (\S+)$")
 LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -38,7 +39,7 @@ class Scrape:
 
 def scrape(url: str) -> Scrape:
     """Ask a worker."""
-    with urllib.request.urlopen(f"{url}/metrics", timeout=TIMEOUT_S) as answer:
+    with open_direct(f"{url}/metrics", TIMEOUT_S) as answer:
         text = answer.read().decode()
     values = {}
     for line in text.splitlines():

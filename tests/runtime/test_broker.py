@@ -30,7 +30,7 @@ from app.kafka import (
 )
 from app.kafka import storage as storage_module
 from app.kafka.broker import diagnose
-from app.kafka.jars import maven_cache, read_lock
+from app.kafka.jars import fetched, read_lock
 from app.kafka.processes import port_is_free, tail
 from app.kafka.storage import CLUSTER_ID, NODE_ID, Storage
 from app.settings import Settings
@@ -112,6 +112,21 @@ def test_the_broker_dies_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         assert wait_for_death(pid)
 
 
+async def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a properties file and in a class path, too; and where the locale is not said."""
+    monkeypatch.setenv("LC_ALL", "C")
+    folder = tmp_path / "My Füße, ☃: 50% #\\'${x} [b]" / "var"
+    broker = EmbeddedBroker(folder, heap_mb=384)
+    await broker.start()
+    try:
+        assert sorted(path.name for path in folder.parent.iterdir()) == ["var"]
+        names = {path.name for path in folder.iterdir()}
+        assert names == {"kafka", "kafka.lock", "kafka.properties", "log"}
+        assert tail(broker.storage.log_file, 5)
+    finally:
+        await broker.stop()
+
+
 async def test_a_taken_port_is_named_with_its_setting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -135,10 +150,10 @@ async def test_without_network_and_cache_the_way_out_is_said(
 async def test_a_truncated_jar_in_the_cache_is_not_trusted(
     broker: EmbeddedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, cache = maven_cache(), tmp_path / "m2"
-    for jar in read_lock():
+    cache = tmp_path / "m2"
+    for jar, file in zip(read_lock(), fetched(read_lock(), "the broker", ""), strict=True):
         (cache / jar.relative_path).parent.mkdir(parents=True)
-        (cache / jar.relative_path).symlink_to(whole / jar.relative_path)
+        (cache / jar.relative_path).symlink_to(file)
     broken = cache / read_lock()[0].relative_path
     content = broken.read_bytes()
     broken.unlink()

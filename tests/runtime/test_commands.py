@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
 import subprocess
+import sys
 import time
 import tomllib
 from pathlib import Path
@@ -52,6 +54,10 @@ def test_an_unknown_command_ends_with_2(capsys: pytest.CaptureFixture[str]) -> N
         ("WEB_HOST", "0.0.0.0", "STEELYARD_ALLOW_REMOTE_WEB"),
         ("INSTALLATION", "a b", "STEELYARD_INSTALLATION='a b'"),
         ("KAFKA_PORT", "70000", "STEELYARD_KAFKA_PORT='70000'"),
+        ("WEB_PORT", "tcp://10.0.0.5:6066", "`enableServiceLinks: false`"),
+        ("KAFKA_PORT", "tcp://10.0.0.5:9092", "give STEELYARD_KAFKA_PORT a value of its own"),
+        ("KAFKA", "kafka:90920", "Port out of range"),
+        ("VENUE_URL", "ws://127.0.0.1:99999/ws/api/v2", "Port out of range"),
     ],
 )
 def test_a_wrong_setting_is_named_as_it_was_set(
@@ -218,3 +224,29 @@ def test_locks_are_hashed_and_hold_what_the_project_names() -> None:
             assert re.search(rf"^{name}==\S+", text, re.MULTILINE), f"{name} in {lock}"
         pinned = len(re.findall(r"^\S+==", text, re.MULTILINE))
         assert pinned == len(re.findall(r"^\S+==.*\n +--hash=sha256:", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("command", ["demo", "live", "kafka"])
+@pytest.mark.parametrize("port", ["65536", "99999", "-1"])
+def test_a_port_that_there_cannot_be_is_a_mistake(
+    capsys: pytest.CaptureFixture[str], command: str, port: str
+) -> None:
+    _, err = run(capsys, command, "--port", port, expect=2)
+    assert "Invalid value for '--port'" in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252:strict"])
+def test_signs_that_the_terminal_lacks_are_replaced(encoding: str, tmp_path: Path) -> None:
+    """Of all that is printed on stdout, help texts included."""
+    environment = {name: v for name, v in os.environ.items() if "STEELYARD_" not in name}
+    environment |= {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
+    environment["STEELYARD_DATA_DIR"] = str(tmp_path / "Füße ☃")
+    for arguments in (["settings"], ["settings", "--example"], ["get", "--help"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "app", *arguments], cwd=tmp_path, env=environment,
+            capture_output=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"Traceback" not in done.stderr
+        if arguments == ["settings"]:
+            assert "☃".encode(encoding.partition(":")[0], "replace") in done.stdout

@@ -25,7 +25,7 @@ from app.terminal.sse import Event
 from app.views.access import Access
 from app.views.site import Limits
 from orderbook.span import Span
-from tests.harness.commands import PATIENCE_S, command, run
+from tests.harness.commands import PATIENCE_S, command, ended, run
 from tests.views.recorded import RecordedServing, served_with_hub
 
 ETH, LOST = "ETH-PERPETUAL", "LTC_USDC-PERPETUAL"
@@ -86,6 +86,8 @@ async def test_get_windows_passes_on_what_is_asked_for(
         (("windows", ETH, "--length", "7s"), 2, "there are no windows of '7s'"),
         (("tea",), 2, "tea"),
         (("imbalance", "--url", "localhost:6066"), 2, "write it like http://127.0.0.1:6066"),
+        (("imbalance", "--url", "http://localhost:66066"), 2, "write it like http://127.0.0.1"),
+        (("imbalance", "--url", "http://[::1"), 2, "write it like http://127.0.0.1:6066"),
     ],
 )
 async def test_get_says_what_is_wrong_on_stderr(
@@ -126,6 +128,27 @@ async def test_the_token_of_the_settings_is_given(
         code, out, err = await get(capsys, "imbalance", ETH, "--url", url)
     assert (code, err) == (0, "")
     assert token not in out
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "ALL_PROXY"])
+async def test_a_worker_is_never_asked_through_a_proxy(
+    site: tuple[str, Hub], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    connections: list[str] = []
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(str(writer.get_extra_info("peername")))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as proxy:
+        address = f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        environment = {variable: address, "no_proxy": "", "NO_PROXY": ""}
+        for arguments in (("get", "imbalance", ETH), ("tail", "--count", "1"), ("watch", "--once")):
+            async with command(*arguments, "--url", site[0], environment=environment) as process:
+                out, err = await ended(process)
+            assert process.returncode == 0, err
+            assert ETH in out
+    assert connections == []
 
 
 @pytest.mark.parametrize("arguments", [("get", "imbalance"), ("tail",)])

@@ -17,6 +17,7 @@ from aiohttp import ClientConnectorError, ClientSession, ClientTimeout
 from yarl import URL
 
 from app.kafka import EmbeddedBroker
+from app.local import open_direct
 from models.answers import BookAnswer, ImbalanceAnswer, Problem, WindowsAnswer
 from tests.harness.group import running_group
 from tests.harness.pipeline import Pipeline, Worker
@@ -233,11 +234,9 @@ async def knows_all_or_says_that_it_starts(worker: Worker, names: list[str]) -> 
 
 def exposed(worker: Worker) -> set[str]:
     """Return the names of the metrics that a worker exposes."""
-    import urllib.request
-
     from prometheus_client.parser import text_string_to_metric_families
 
-    with urllib.request.urlopen(f"{worker.url}/metrics", timeout=5) as answer:
+    with open_direct(f"{worker.url}/metrics", 5) as answer:
         text = answer.read().decode()
     return {
         sample.name for family in text_string_to_metric_families(text) for sample in family.samples
