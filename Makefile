@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
+INSTALL := $(BIN)/python app/install.py
 RUNTIME := .venv/.runtime-installed
 TOOLS := .venv/.tools-installed
 COMPILED := .venv/.compiled
@@ -54,6 +54,8 @@ lock: $(TOOLS) ## resolve the dependencies and the broker's jars anew
 		--upgrade --constraint requirements.lock --group dev pyproject.toml -o requirements-dev.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 		--upgrade --constraint requirements-dev.lock --group build -o requirements-build.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--upgrade --group compiler -o requirements-compiler.lock
 	$(BIN)/python -m app kafka --lock-jars
 	$(BIN)/python -m bench.peers.java
 
@@ -68,19 +70,22 @@ clean: ## delete all data, caches and the virtual environment
 	@$(PYTHON) -c 'import ensurepip, venv' || { \
 		echo "'$(PYTHON)' has no venv module: install it (Debian: apt install python3-venv)."; \
 		exit 2; } >&2
-	$(PYTHON) -m venv .venv
+	@echo "making .venv with $$($(PYTHON) -V)" >&2
+	@$(PYTHON) -m venv .venv
 
 $(RUNTIME): requirements.lock | .venv/bin/python
-	@echo "installing the locked dependencies into .venv (about 150 MB, once)"
-	$(PIP) -r requirements.lock
+	@$(INSTALL) "Python packages into .venv (about 150 MB, once)" -r requirements.lock
 	@touch $@
 
-$(COMPILED): $(RUNTIME) requirements-build.lock $(HOT_PATH)
-	@$(PIP) --quiet -r requirements-build.lock || echo "what compiles the hot path could not be installed" >&2
+# Without a C compiler one is installed, too: only then, as it is 100 MB.
+$(COMPILED): $(RUNTIME) requirements-build.lock requirements-compiler.lock $(HOT_PATH)
+	@$(INSTALL) "what compiles the hot path" -r requirements-build.lock || true
+	@test "$$($(BIN)/python -m app.compile --missing)" != compiler || \
+		$(INSTALL) "a C compiler, as there is none (ziglang, about 100 MB, once)" -r requirements-compiler.lock || true
 	@$(BIN)/python -m app.compile $@
 
 $(TOOLS): requirements-dev.lock $(RUNTIME)
-	$(PIP) -r requirements-dev.lock
+	@$(INSTALL) "tools for tests and checks" -r requirements-dev.lock
 	@touch $@
 
 chaos-quick: $(TOOLS) ## run the quick set of the fault suite, about 6 minutes

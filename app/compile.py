@@ -1,7 +1,10 @@
 """`python -m app.compile`: builds the hot path with mypyc, where a C compiler is at hand.
 
-Without a compiler, or if the build fails, everything runs as pure Python, so this never fails: it
-says in one line which of the two it will be, and writes the word to the file that it is given.
+The machine's own is used, else the package ziglang, which the set-up installs only then. Without a
+compiler, or if the build fails, everything runs as pure Python, so this never fails: it says in one
+line which of the two it will be, and writes the word to the file that it is given.
+`--missing` builds nothing and prints what is not there: `compiler`, `headers`, `packages`, or
+nothing.
 """
 
 from __future__ import annotations
@@ -34,6 +37,9 @@ setup(name="steelyard", ext_modules=modules)
 
 def main() -> int:
     """Build what is not built yet."""
+    if sys.argv[1:] == ["--missing"]:
+        print(*_missing()[:1])
+        return 0
     folder = build_folder()
     problem = None if (folder / COMPLETE).exists() else _build(folder)
     word = "pure" if problem else "compiled"
@@ -48,9 +54,9 @@ def main() -> int:
 
 def _build(folder: Path) -> str | None:
     """Build into a folder; answer why that cannot be."""
-    if problem := _missing():
-        return problem
-    print("compiling the hot path (about half a minute, once for each version)", file=sys.stderr)
+    if missing := _missing():
+        return missing[1]
+    print("compiling the hot path (about half a minute, once for each version) …", file=sys.stderr)
     builds = folder.parent
     stage = builds / f"stage-{os.getpid()}"
     log = builds / "build.log"
@@ -79,18 +85,25 @@ def _build(folder: Path) -> str | None:
     return None
 
 
-def _missing() -> str | None:
-    """Return what a build needs and is not there."""
-    compiler = shlex.split(str(sysconfig.get_config_var("CC") or "cc"))[0]
-    if shutil.which(compiler) is None:
-        return f"there is no C compiler ({compiler})"
+def _missing() -> tuple[str, str] | tuple[()]:
+    """Return what a build needs and is not there: a word for it, and a sentence."""
     header = Path(sysconfig.get_path("include")) / "Python.h"
     if not header.exists():
-        return f"there is no {header} (Debian: python3-dev)"
+        return "headers", f"there is no {header} (Debian: python3-dev)"
     for package in ("mypyc", "setuptools"):
         if find_spec(package) is None:
-            return f"{package} is not installed, see requirements-build.lock"
-    return None
+            return "packages", f"{package} is not installed, see requirements-build.lock"
+    if _compiler() is None:
+        return "compiler", "there is no C compiler, see requirements-compiler.lock"
+    return ()
+
+
+def _compiler() -> list[str] | None:
+    """Return the command of the C compiler: the one that this Python was built with, or zig's."""
+    own = shlex.split(os.environ.get("CC") or str(sysconfig.get_config_var("CC") or "cc"))
+    if shutil.which(own[0]) is not None:
+        return own
+    return [sys.executable, "-m", "ziglang", "cc"] if find_spec("ziglang") is not None else None
 
 
 def _copy_sources(stage: Path) -> None:
@@ -110,7 +123,9 @@ def _compile(stage: Path, log: Path) -> bool:
     # -g would double the compiler's time; the rest is what this Python was built with. A function
     # that is hidden is called directly, or in place: −3 % of the instructions.
     flags = f"{os.environ.get('CFLAGS', '')} -g0 -fvisibility=hidden".strip()
-    environment = {**os.environ, "CFLAGS": flags}
+    environment = {**os.environ, "CFLAGS": flags, "CC": shlex.join(_compiler() or [])}
+    for place in ("GLOBAL", "LOCAL"):  # else it is below the home folder, and stays there
+        environment[f"ZIG_{place}_CACHE_DIR"] = str(stage / "zig")
     command = [sys.executable, "-c", _SCRIPT, "build_ext", "--inplace", " ".join(files)]
     with log.open("wb") as output:
         try:

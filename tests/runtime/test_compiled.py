@@ -84,17 +84,22 @@ def test_without_a_compiler_it_goes_on_as_python(
 ) -> None:
     word = copied.parent / "word"
     monkeypatch.setenv("PATH", str(copied))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(compile, "find_spec", lambda name: None if name == "ziglang" else name)
     monkeypatch.setattr(sys, "argv", ["compile", str(word)])
     assert compile.main() == 0
     assert word.read_text() == "pure\n"
     assert "there is no C compiler" in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["compile", "--missing"])
+    assert compile.main() == 0
+    assert capsys.readouterr().out == "compiler\n"
     assert not build_folder().exists()
 
 
 def test_a_build_that_fails_is_said_and_leaves_nothing(
     copied: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(compile, "_missing", lambda: None)
+    monkeypatch.setattr(compile, "_missing", lambda: ())
     monkeypatch.setattr(compile, "_SCRIPT", "raise SystemExit('broken')")
     monkeypatch.setattr(sys, "argv", ["compile"])
     assert compile.main() == 0
