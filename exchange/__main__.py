@@ -14,6 +14,7 @@ from exchange.scenario import ScenarioError
 from exchange.server import Exchange
 
 EXIT_BAD_INPUT = 2
+MAX_PORT = 65_535
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
-    add("--port", type=int, default=0, help="port to listen on; 0 takes a free one (%(default)s)")
+    add("--port", type=_port, default=0, help="port to listen on; 0 takes a free one (%(default)s)")
     add("--seed", type=int, default=7, help="of the order flow (%(default)s)")
     add("--instruments", type=int, default=14, metavar="N", help=f"1 to {MAX_INSTRUMENTS} (14)")
     add("--rate", type=float, default=60.0, help="notifications/s of all 100ms books (60)")
@@ -118,6 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--heartbeat-scale", type=float, default=1.0, metavar="X", help="below 1 for fast tests")
     add("--control", action="store_true", help="accept simulator/… requests")
     return parser
+
+
+def _port(text: str) -> int:
+    if not 0 <= (port := int(text)) <= MAX_PORT:
+        raise argparse.ArgumentTypeError(f"a port is 0 to {MAX_PORT}, not {text}")
+    return port
 
 
 def _speed(text: str) -> float:

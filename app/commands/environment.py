@@ -53,10 +53,5 @@ def explain(error: ValidationError) -> str:
         is_secret = field in SECRET_FIELDS or "@" in str(problem["input"])  # a URL with a password
         value = "***" if is_secret else repr(problem["input"])
         lines.append(f"{env_name(field)}={value}: {message}")
-        if str(problem["input"]).startswith("tcp://"):
-            lines.append(
-                "  Kubernetes sets this beside a service of that name: set `enableServiceLinks: "
-                f"false` for the pod, or give {env_name(field)} a value of its own"
-            )
     where = "They come from the environment or .env; `.env.example` lists them all."
     return "settings cannot be used:\n  " + "\n  ".join(lines) + f"\n{where}"

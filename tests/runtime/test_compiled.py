@@ -109,3 +109,17 @@ def test_a_build_that_fails_is_said_and_leaves_nothing(
     assert str(log) in said
     assert "broken" in log.read_text()
     assert [path.name for path in log.parent.iterdir()] == ["build.log"]
+
+
+def test_the_compiler_of_the_index_is_used_only_where_there_is_no_other(
+    copied: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compile, "find_spec", lambda name: name)
+    own = copied / "my-cc"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    monkeypatch.setenv("PATH", str(copied))
+    monkeypatch.setenv("CC", "my-cc -pipe")
+    assert compile._compiler() == ["my-cc", "-pipe"]
+    own.unlink()
+    assert compile._compiler() == [sys.executable, "-m", "ziglang", "cc"]
