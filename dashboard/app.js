@@ -12,6 +12,7 @@ import { Board } from "./table.js";
 
 const READINESS_TIMEOUT_MS = 2_000;
 const READINESS_PAUSE_MS = 2_000;
+const LOAD_AGAIN_MS = 1_000;
 
 const $ = (id) => document.getElementById(id);
 const board = new Board($("board"));
@@ -19,8 +20,9 @@ const headers = [...document.querySelectorAll("th[data-key]")];
 let view = readAddress();
 let statuses = "";
 let readinessAskedAt = -Infinity;
-let instrumentView = null; // made when it is first needed: most of the code is its charts
-let isLoading = false;
+let instrumentView = null; // most of the code is its charts: it is loaded after the board is there
+let loading = null;
+let offline = null; // { sinceMs } while nothing current is known
 let scrolledTo = 0;
 
 startColours($("colours"));
@@ -28,12 +30,14 @@ showLegend($("legend"));
 
 new Feed({
   onAnswer({ data, meta }) {
+    offline = null;
     document.body.classList.remove("is-offline");
     document.title = titleOf(view);
     $("offline").hidden = true;
     $("simulated").hidden = !meta.simulated;
     board.show(data);
-    instrumentView?.take(board.states.get(view.instrument), false, 0);
+    load();
+    takeInstrument();
     statuses = summary(data);
     const lengthMs = data.find((state) => state.window_length_ms !== null)?.window_length_ms;
     if (lengthMs) write("length", duration(lengthMs));
@@ -48,11 +52,38 @@ new Feed({
     const what = isStarting ? "the server is starting, nothing is current" : "no answer from the server";
     write("offline", `Stale: ${what} for ${seconds} s (${reason}). Trying again.`);
     $("offline").hidden = false;
+    offline = { sinceMs };
     board.showOffline(sinceMs);
-    const state = board.states.get(view.instrument);
-    if (state) instrumentView?.take(state, true, sinceMs);
+    takeInstrument();
+    if (!board.states.size) return;
+    statuses = `${board.states.size} stale`;
+    showCount();
   },
 }).start();
+
+// Its row of the last answer, which while there is none any more says nothing of now.
+function takeInstrument() {
+  if (!board.states.size) return; // not known yet, be it there or not
+  instrumentView?.take(board.states.get(view.instrument), offline !== null, offline?.sinceMs ?? 0);
+}
+
+// The code of one instrument's view. What was not to be had, because the worker was away, is asked
+// for again until it is there.
+async function load() {
+  if (instrumentView !== null || loading !== null) return;
+  loading = import("./instrument.js");
+  try {
+    const { InstrumentView } = await loading;
+    instrumentView = new InstrumentView(change);
+    showInstrument();
+  } catch (error) {
+    console.info(`the view of one instrument is not loaded: ${error.message}`);
+    setTimeout(() => {
+      loading = null;
+      if (view.instrument) load();
+    }, LOAD_AGAIN_MS);
+  }
+}
 
 function titleOf({ instrument }) {
   return instrument ? `${instrument} · Steelyard` : "Steelyard";
@@ -101,22 +132,21 @@ function show() {
   showInstrument();
 }
 
-async function showInstrument() {
+function showInstrument() {
   const isOne = Boolean(view.instrument);
   const wasOne = document.body.classList.contains("has-instrument");
   if (isOne && !wasOne) scrolledTo = scrollY;
   document.body.classList.toggle("has-instrument", isOne);
   $("instrument").hidden = !isOne;
-  document.title = titleOf(view);
+  document.title = (offline ? "Stale · " : "") + titleOf(view);
   if (isOne !== wasOne) scrollTo(0, isOne ? 0 : scrolledTo);
-  if (isOne && instrumentView === null && !isLoading) {
-    isLoading = true;
-    const { InstrumentView } = await import("./instrument.js");
-    instrumentView = new InstrumentView(change);
+  $("instrument").classList.toggle("is-loading", instrumentView === null);
+  if (isOne && instrumentView === null) {
+    write("name", view.instrument);
+    load();
   }
-  // While the code was loaded something else may have been chosen.
   instrumentView?.open(view);
-  if (board.states.size) instrumentView?.take(board.states.get(view.instrument), false, 0);
+  takeInstrument();
 }
 
 // Another instrument is a step that the browser's "back" undoes; the rest is not.

@@ -124,6 +124,7 @@ export async function getJson(url, timeoutMs) {
   const problem = await response.json().catch(() => ({}));
   const error = new Error(problem.detail ?? `it answered ${response.status}`);
   error.kind = problem.type;
+  error.problem = problem;
   error.retryAfterMs = 1_000 * Number(response.headers.get("Retry-After"));
   throw error;
 }

@@ -43,6 +43,12 @@ export class Figures {
     }
   }
 
+  // Say that there is no such instrument, which is not one that is waited for.
+  showUnknown() {
+    this.pill.textContent = this.pill.dataset.status = "unknown";
+    this.pill.title = this.quality.textContent = "not among the instruments that are followed";
+  }
+
   // Show a state as of so many ms ago.
   show(state, status, sinceMs) {
     if (this.name !== state.instrument) {

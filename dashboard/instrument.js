@@ -58,10 +58,11 @@ export class InstrumentView {
       $("name").textContent = view.instrument;
       this.ladder.clear();
       this.ladder.setUnit(this.units.get(view.instrument));
-      this.#askBook();
+      clearTimeout(this.bookTimer);
+      this.history = null;
+    } else if (this.state && ["length", "from", "to"].some((key) => old[key] !== view[key])) {
+      this.#restart();
     }
-    if (isOther || ["length", "from", "to"].some((key) => old[key] !== view[key])) this.#restart();
-    if (!this.lengthsMs.length || !this.units.has(view.instrument)) this.#askList();
   }
 
   // Take the instrument's row of an answer; undefined if there is none of that name.
@@ -70,7 +71,13 @@ export class InstrumentView {
     $("unknown").hidden = state !== undefined;
     $("instrument").classList.toggle("is-unknown", state === undefined);
     if (state === undefined) {
-      $("unknown").textContent = `There is no ${this.view.instrument} here; choose another one.`;
+      const text = `There is no ${this.view.instrument} here: nobody follows it. Choose another one, or `
+        + "subscribe to it (python -m app subscribe); it is shown as soon as it comes.";
+      if ($("unknown").textContent !== text) $("unknown").textContent = text;
+      this.figures.showUnknown();
+      this.state = null;
+      this.history = null;
+      clearTimeout(this.bookTimer);
       return;
     }
     const isFirst = this.state === null;
@@ -79,6 +86,8 @@ export class InstrumentView {
     this.status = isOffline ? "stale" : state.status;
     this.clockMs = (state.clock_ms ?? 0) + (isOffline ? sinceMs : 0);
     this.figures.show(state, this.status, isOffline ? sinceMs : 0);
+    if (isFirst) this.#askBook();
+    if (!this.lengthsMs.length || !this.units.has(this.view.instrument)) this.#askList();
     if (this.history === null) this.#restart();
     else if (!isOffline && this.history.isBehind(this.clockMs)) this.#update();
     // A doubt that grows is drawn as it grows.
@@ -103,7 +112,7 @@ export class InstrumentView {
 
   async #update() {
     const { history } = this;
-    const isNew = await history.update();
+    const isNew = await history.update(); // of a long span one page
     if (isNew && history === this.history) this.#draw();
   }
 
@@ -116,8 +125,10 @@ export class InstrumentView {
     const decimals = Math.max(this.figures.decimals, ...mids.map((mid) => decimalsOf(mid)));
     for (const chart of this.charts) chart.show(table, decimals);
     const count = history.windows.length;
-    const text = history.reason || `${count} windows of ${duration(history.lengthMs)}.`;
+    const text = [`${count} windows of ${duration(history.lengthMs)}.`, history.reason, history.left]
+      .filter((part, n) => part && (n || !history.reason)).join(" ");
     if ($("windows-note").textContent !== text) $("windows-note").textContent = text;
+    $("panels").dataset.begin = history.windows[0]?.start_ms ?? "";
     $("panels").dataset.end = history.end;
     $("panels").dataset.windows = count;
   }
@@ -159,7 +170,6 @@ export class InstrumentView {
       this.#restart();
     } catch (error) {
       $("windows-note").textContent = `The list of instruments is not known: ${error.message}`;
-      setTimeout(() => this.view.instrument && this.#askList(), LIST_PAUSE_MS);
     }
   }
 
@@ -167,7 +177,7 @@ export class InstrumentView {
   async #askBook() {
     clearTimeout(this.bookTimer);
     const { instrument } = this.view;
-    if (!instrument) return;
+    if (!instrument || this.state === null) return;
     try {
       if (!document.hidden) {
         const answer = await getJson(`/v1/books/${instrument}?depth=${DEPTH}`, BOOK_TIMEOUT_MS);
@@ -176,8 +186,8 @@ export class InstrumentView {
     } catch (error) {
       if (instrument === this.view.instrument) this.ladder.fail(error.message);
     }
-    // Another instrument has a chain of requests of its own.
-    if (instrument !== this.view.instrument) return;
+    // Another instrument has a chain of requests of its own; one that is gone has none.
+    if (instrument !== this.view.instrument || this.state === null) return;
     clearTimeout(this.bookTimer);
     this.bookTimer = setTimeout(() => this.#askBook(), BOOK_POLL_MS);
   }
