@@ -63,9 +63,14 @@ def chunk_number(instrument: str, start_ms: int, span: Span) -> int:
 
 def chunk_key(instrument: str, span: Span, number: int) -> bytes:
     """Return the key of a chunk."""
+    return b"%b%d" % (chunk_prefix(instrument, span), number)
+
+
+def chunk_prefix(instrument: str, span: Span) -> bytes:
+    """Return what the keys of all chunks of an instrument's windows begin with."""
     length, hop = span
     name = f"{length}/{hop}" if span.is_hopping else f"{length}"
-    return f"{instrument}|{name}|{number}".encode()
+    return f"{instrument}|{name}|".encode()
 
 
 def chunks_kept(windows: int) -> int:

@@ -98,5 +98,8 @@ class Serving(Protocol):
         """Return owned windows as their JSON, by start, with from_ms ≤ start < to_ms; the last
         `limit` of them if there are more."""
 
+    def kept_from_ms(self, instrument: str, span: Span) -> int | None:
+        """Return the start of the oldest owned window that is kept; None if there is none."""
+
     def readiness(self) -> Readiness:
         """Return whether this worker does its work."""

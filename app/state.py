@@ -6,6 +6,7 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 from app.books_codec import BooksCodec
@@ -14,7 +15,7 @@ from app.exact.loopback import Loopback
 from app.exact.producer import SNAPPY, ZSTD
 from app.frames import REPLAYED
 from app.heard import Heard
-from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunks_kept
+from app.history_codec import Chunk, HistoryCodec, chunk_key, chunk_number, chunk_prefix
 from app.latest import LatestStates
 from app.live_state import live_state
 from app.metrics import Metrics
@@ -184,6 +185,9 @@ class WorkerState:
         return live_state(state, partition, window, self.now_ms())
 
     def _forget_partitions(self) -> None:
+        owned = self.history.partitions
+        for key in [key for key in self._newest if self.partition_of(key[0]) not in owned]:
+            del self._newest[key]
         for number in self._heard.keys() - self.books.partitions.keys():
             del self._heard[number]
 
@@ -268,12 +272,11 @@ class WorkerState:
     ) -> list[bytes]:
         """Return owned windows as their JSON, by start; the last `limit` of the range."""
         partition = self.partition_of(instrument)
-        kept = chunks_kept(self.app.options.history)
-        last = chunk_number(instrument, max(to_ms - 1, 0), span)
-        newest = self._newest.get((instrument, span))
-        if newest is not None:
-            last = min(last, chunk_number(instrument, newest, span))
-        first = max(chunk_number(instrument, max(from_ms, 0), span), last - kept + 1)
+        held = self._chunks_held(instrument, span)
+        if held is None:
+            return []
+        first = max(held[0], chunk_number(instrument, max(from_ms, 0), span))
+        last = min(held[1], chunk_number(instrument, max(to_ms - 1, 0), span))
         found: list[tuple[int, bytes]] = []
         for number in range(last, first - 1, -1):
             chunk = self.history.peek(partition, chunk_key(instrument, span, number))
@@ -284,6 +287,33 @@ class WorkerState:
             if len(found) >= limit:
                 break
         return [value for _, value in sorted(found)[-limit:]]
+
+    def kept_from_ms(self, instrument: str, span: Span) -> int | None:
+        """Return the start of the oldest owned window in the history; None if there is none."""
+        held = self._chunks_held(instrument, span)
+        if held is None:
+            return None
+        key = chunk_key(instrument, span, held[0])
+        chunk = self.history.peek(self.partition_of(instrument), key)
+        return None if chunk is None else min(chunk.windows, default=None)
+
+    def _chunks_held(self, instrument: str, span: Span) -> tuple[int, int] | None:
+        """Return the numbers of the first and the last owned chunk in the history."""
+        partition = self.history.partitions.get(self.partition_of(instrument))
+        if partition is None:
+            return None
+        prefix = chunk_prefix(instrument, span)
+        stored = takewhile(
+            lambda key: key.startswith(prefix), self.history.stored_keys(partition, prefix)
+        )
+        in_memory = [key for key in partition.states if key.startswith(prefix)]
+        ends = [int(key[len(prefix) :]) for key in (*islice(stored, 1), *in_memory)]
+        newest = self._newest.get((instrument, span))
+        if newest is None:  # no window has closed since this worker took it over
+            ends += [int(key[len(prefix) :]) for key in stored]
+        else:
+            ends.append(chunk_number(instrument, newest, span))
+        return (min(ends), max(ends)) if ends else None
 
     def readiness(self) -> Readiness:
         """Return whether this worker does its work."""

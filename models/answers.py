@@ -64,6 +64,11 @@ class WindowsMeta(Meta):
     """From the start of one window to that of the next; less than the length if they overlap."""
     from_ms: Milliseconds
     to_ms: Milliseconds
+    kept_from_ms: Milliseconds | None
+    """Start of the oldest window of this length that is kept; null if none is."""
+    kept_whole: bool
+    """Whether all of the span is kept: else what is missing before kept_from_ms is not known here,
+    and says nothing of what happened then."""
     limit: Count
     has_earlier: bool
     """Whether windows of the span were left off at its beginning, because of the limit."""
@@ -405,3 +410,5 @@ class Problem(Answer):
     reasons: list[str] | None = None
     """Why the worker is not ready."""
     details: dict[str, Any] | None = None
+    kept_from_ms: Milliseconds | None = None
+    """Start of the oldest window that is kept."""

@@ -42,6 +42,7 @@ PROBLEMS: Final = {
     403: "a page of another site asks",
     404: "there is no such instrument",
     405: "only GET and HEAD",
+    410: "of the span that was asked for no window is kept",
     413: "a body was sent",
     414: "the URL is too long",
     421: "asked by a name that is not this machine's",
@@ -64,6 +65,8 @@ class Operation:
     parameters: tuple[dict[str, Any], ...] = ()
     content_type: str = JSON_TYPE
     has_etag: bool = False
+    problems: tuple[int, ...] = ()
+    """Statuses that only this path answers."""
 
 
 def parameter(name: str, text: str, **schema: Any) -> dict[str, Any]:
@@ -158,6 +161,7 @@ OPERATIONS: Final = (
         "Its closed windows, of a span.",
         models.WindowsAnswer,
         (INSTRUMENT, *WINDOW_PARAMETERS),
+        problems=(410,),
     ),
     Operation(
         "/v1/quality",
@@ -247,7 +251,8 @@ def _operation(operation: Operation, refs: dict[type[BaseModel], Any]) -> dict[s
     if operation.has_etag:
         answers["304"] = {"description": "As the client has it (If-None-Match)."}
     takes_names = any("instrument" in each["name"] for each in operation.parameters)
-    for status in (*ALWAYS, *((404,) if takes_names else ())):
+    more = ((404,) if takes_names else ()) + operation.problems
+    for status in (*ALWAYS, *more):
         answers[str(status)] = {
             "description": PROBLEMS[status].capitalize() + ".",
             "content": {PROBLEM_TYPE: {"schema": refs[models.Problem]}},

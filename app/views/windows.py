@@ -17,7 +17,7 @@ from app.views.cursor import Cursor, decode_cursor, encode_cursor
 from app.views.envelope import answer_encoded, meta_of
 from app.views.freshness import MAX_AGE, check_age
 from app.views.owners import Owners
-from app.views.problems import bad_parameter
+from app.views.problems import Problem, bad_parameter
 from app.views.query import (
     instrument_name,
     integer,
@@ -63,6 +63,9 @@ class Windows:
         check_age(query, [(name, meta)])
         # One more than asked for tells whether there are earlier ones.
         windows = self.serving.windows(name, span, asked.from_ms, asked.to_ms, limit + 1)
+        kept_from_ms = self.serving.kept_from_ms(name, span)
+        if kept_from_ms is not None and asked.to_ms <= kept_from_ms:
+            raise _not_kept(name, asked, kept_from_ms)
         has_earlier = len(windows) > limit
         windows = windows[-limit:]
         cursor = None
@@ -74,6 +77,8 @@ class Windows:
             "hop_ms": span.hop_ms,
             "from_ms": asked.from_ms,
             "to_ms": asked.to_ms,
+            "kept_from_ms": kept_from_ms,
+            "kept_whole": kept_from_ms is not None and kept_from_ms <= asked.from_ms,
             "limit": limit,
             "has_earlier": has_earlier,
             "next_cursor": cursor,
@@ -106,3 +111,13 @@ class Windows:
         if from_ms >= to_ms:
             raise bad_parameter("from", f"{from_ms} is not before to, which is {to_ms}")
         return from_ms, to_ms
+
+
+def _not_kept(name: str, asked: Cursor, kept_from_ms: int) -> Problem:
+    """Return the problem of a span of which nothing is kept: an empty list would say that nothing
+    happened then."""
+    detail = (
+        f"windows of {asked.length} of {name} are kept from {kept_from_ms} on (kept_from_ms), and "
+        f"this span ends at {asked.to_ms}; older ones are in the topic and in recordings, if at all"
+    )
+    return Problem(410, "not-kept", detail, kept_from_ms=kept_from_ms)

@@ -62,6 +62,11 @@ class Kept:
         found = self.keeper.peek(self.number, key(chunk))
         return {} if found is None else found.windows
 
+    def windows(self) -> tuple[int | None, int]:
+        """Return from when on windows are kept, and how many are answered of all time."""
+        found = self.shared.windows(NAME, SECOND, 0, 10**15, 10**6)
+        return self.shared.kept_from_ms(NAME, SECOND), len(found)
+
     def on_disk(self) -> list[bytes]:
         return list(self.keeper.store.keys(self.number, b""))
 
@@ -93,11 +98,18 @@ async def test_what_is_old_is_deleted_also_where_windows_were_missing(
     chunks = chunks_kept(KEPT_WINDOWS)
     async with running(kept.worker):
         await until("owned", lambda: kept.number in kept.keeper.partitions)
+        assert kept.windows() == (None, 0)
         for number in (0, 1, chunks):
             await kept.append(number, range(CHUNK_WINDOWS))
+            assert kept.windows()[1] == CHUNK_WINDOWS * (1 + (number > 0))
             await kept.keeper.checkpoint(kept.number, whole=True)
         assert kept.on_disk() == [key(1), key(chunks)]
-        await kept.append(10 * chunks, range(CHUNK_WINDOWS))
+        assert kept.windows() == (BEGIN_MS + CHUNK_MS, 2 * CHUNK_WINDOWS)
+        kept.shared._newest.clear()  # as after a restart, before a window closes
+        assert kept.windows() == (BEGIN_MS + CHUNK_MS, 2 * CHUNK_WINDOWS)
+        await kept.append(10 * chunks, range(3, CHUNK_WINDOWS))
         await kept.keeper.checkpoint(kept.number, whole=True)
         assert kept.on_disk() == [key(10 * chunks)]
+        begin_ms = BEGIN_MS + 10 * chunks * CHUNK_MS + 3 * SECOND.hop_ms
+        assert kept.windows() == (begin_ms, CHUNK_WINDOWS - 3)
         assert kept.peek(1) == {}

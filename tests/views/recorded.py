@@ -158,6 +158,11 @@ class RecordedServing:
         windows = self.closed.get((instrument, span.length_ms, hop_ms), [])
         return [window for start, window in windows if from_ms <= start < to_ms][-limit:]
 
+    def kept_from_ms(self, instrument: str, span: Span) -> int | None:
+        hop_ms = span.hop_ms if span.is_hopping else None
+        windows = self.closed.get((instrument, span.length_ms, hop_ms), [])
+        return min((start for start, _ in windows), default=None)
+
     def readiness(self) -> Readiness:
         return Readiness(not self.faults, self.faults, {"instruments": len(self.processors)})
 

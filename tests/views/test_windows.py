@@ -99,3 +99,46 @@ async def test_bad_queries(http: ClientSession, url: str, query: str, told: str)
     problem = await ask_wrongly(http, f"{url}/v1/windows/{ETH}?{query}", 400)
     assert problem.type == "urn:steelyard:problem:bad-parameter"
     assert told in problem.detail
+
+
+async def test_what_is_no_longer_kept_is_not_taken_for_nothing(
+    http: ClientSession, url: str, serving: RecordedServing
+) -> None:
+    windows = serving.closed[ETH, 1_000, None]
+    dropped_ms, kept_ms, hole_ms, last_ms = (windows[n][0] for n in (0, 5, 9, -1))
+    kept = [window for window in windows[5:] if window[0] != hole_ms]
+    serving.closed = {**serving.closed, (ETH, 1_000, None): kept}
+    path = f"{url}/v1/windows/{ETH}?length=1s"
+
+    for from_ms, to_ms in ((dropped_ms, kept_ms), (0, dropped_ms), (kept_ms - 1, kept_ms)):
+        problem = await ask_wrongly(http, f"{path}&from={from_ms}&to={to_ms}", 410)
+        assert problem.type == "urn:steelyard:problem:not-kept"
+        assert problem.kept_from_ms == kept_ms
+        assert str(kept_ms) in problem.detail
+
+    begun = await ask(http, f"{path}&from={dropped_ms}&to={kept_ms + 1}", WindowsAnswer)
+    assert [window.start_ms for window in begun.data] == [kept_ms]
+    assert (begun.meta.kept_from_ms, begun.meta.kept_whole) == (kept_ms, False)
+    assert not begun.meta.has_earlier
+
+    for from_ms, to_ms in ((hole_ms, hole_ms + 1_000), (last_ms + 1, last_ms + 99_000)):
+        nothing = await ask(http, f"{path}&from={from_ms}&to={to_ms}", WindowsAnswer)
+        assert nothing.data == []
+        assert (nothing.meta.kept_from_ms, nothing.meta.kept_whole) == (kept_ms, True)
+
+    none = await ask(http, f"{url}/v1/windows/{WAITING}", WindowsAnswer)
+    assert none.data == []
+    assert (none.meta.kept_from_ms, none.meta.kept_whole) == (None, False)
+
+
+async def test_pages_that_have_expired_since_are_not_taken_for_the_end(
+    http: ClientSession, url: str, serving: RecordedServing
+) -> None:
+    windows = serving.closed[ETH, 1_000, None]
+    first = await ask(http, f"{url}/v1/windows/{ETH}?limit=4", WindowsAnswer)
+    assert first.meta.next_cursor is not None
+    serving.closed = {**serving.closed, (ETH, 1_000, None): windows[-4:]}
+    problem = await ask_wrongly(
+        http, f"{url}/v1/windows/{ETH}?limit=4&cursor={first.meta.next_cursor}", 410
+    )
+    assert problem.kept_from_ms == windows[-4][0]
