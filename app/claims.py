@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 import time
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from yarl import URL
 
 from app.catalogue import changelog_name
 from app.errors import UserError, command
@@ -32,6 +37,8 @@ CLAIM_PARTITION: Final = 0
 SETTLE_S: Final = 3.0
 """While a group is being shared anew, Kafka does not tell what its members read."""
 LOOK_AGAIN_S: Final = 0.2
+LEAVES_WITHIN_S: Final = 10.0
+"""After a worker's death Kafka takes it for a member for the 8 s of its session."""
 SHARING: Final = frozenset({"PreparingRebalance", "CompletingRebalance"})
 FAUST: Final = "faust"
 """The assignor of every Faust application, and how its usual client id begins."""
@@ -41,6 +48,10 @@ class InstallationForeign(UserError):
     """Group or topics belong to another installation."""
 
 
+class AddressTaken(UserError):
+    """Two workers say that they are at the same address."""
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A live worker of this project, as Kafka describes it."""
@@ -48,6 +59,8 @@ class Member:
     group: str
     host: str
     topics: frozenset[str]
+    url: str
+    """Where the others are told to reach it; "" if that cannot be read."""
 
     @property
     def feed(self) -> str:
@@ -60,8 +73,10 @@ async def check_claims(settings: Settings) -> None:
     from aiokafka.errors import KafkaError
 
     async with connect(settings) as admin:
-        for member in await _members(admin, settings):
+        members = await _members(admin, settings)
+        for member in members:
             _check_member(settings, member)
+        await _check_address(admin, settings, members)
     if not settings.ingest:
         return  # who reads no venue gets on with workers that read any
     try:
@@ -90,6 +105,49 @@ def _check_member(settings: Settings, member: Member) -> None:
         "release or of another installation: stop it first, or give this one a name of its own "
         "(STEELYARD_INSTALLATION)."
     )
+
+
+async def _check_address(
+    admin: AIOKafkaAdminClient, settings: Settings, members: list[Member]
+) -> None:
+    """Raise AddressTaken if a worker on another machine says that it is where this one is.
+
+    One that has died is still a member until its session ends.
+    """
+    own = settings.advertised_url.origin()
+    deadline = time.monotonic() + LEAVES_WITHIN_S
+    while True:
+        ours = [each for each in members if each.group == settings.app_id]
+        away = [each for each in ours if not is_of_here(each.host)]
+        taken = [each.host for each in away if each.url == str(own)]
+        if not taken:
+            break
+        if time.monotonic() >= deadline:
+            raise AddressTaken(
+                f"The worker at {taken[0]} advertises {own}, and so would this one: the others "
+                "could reach one of them only, or none. Set STEELYARD_WEB_ADVERTISED of each to an "
+                "address at which the others reach it, and STEELYARD_WEB_HOST to serve there."
+            )
+        await asyncio.sleep(LOOK_AGAIN_S)
+        members = await _members(admin, settings)
+    if away and own.host in LOOPBACK_HOSTS:
+        log.warning(
+            "other workers run at %s, and this one advertises %s, where only this machine reaches "
+            "it: set STEELYARD_WEB_ADVERTISED if they are on other machines",
+            *(", ".join(sorted({each.host for each in away})), own),
+        )
+
+
+def is_of_here(host: str) -> bool:
+    """Whether an address is one of this machine: two workers cannot bind the same port of it."""
+    try:
+        address = ip_address(host)
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 # Who lives
@@ -164,7 +222,19 @@ def workers_of(group: Described) -> Iterator[Member]:
             continue
         names = ConsumerProtocolMemberMetadata.decode(metadata).subscription
         if changelog_name(group.group, "books") in names:
-            yield Member(group.group, host.removeprefix("/"), frozenset(names))
+            url = _advertised_in(metadata)
+            yield Member(group.group, host.removeprefix("/"), frozenset(names), url)
+
+
+def _advertised_in(metadata: bytes) -> str:
+    """Return the address in what Faust tells of a member as it joins."""
+    from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+
+    try:
+        told = ConsumerProtocolMemberMetadata.decode(metadata).user_data
+        return str(URL(json.loads(zlib.decompress(told))["url"]).origin())
+    except (ValueError, TypeError, KeyError, zlib.error):
+        return ""
 
 
 def client_id(settings: Settings) -> str:

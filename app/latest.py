@@ -98,6 +98,16 @@ class LatestStates:
         records = ((record, self.clocks.ahead_ms(record.secret)) for record in self._records())
         return {record.worker: ahead for record, ahead in records if ahead is not None}
 
+    def others(self, secret: str, within_ms: int) -> list[tuple[str, str, str]]:
+        """Return secret, name and address of each other process that wrote of late."""
+        return sorted(
+            {
+                (record.secret, record.worker, record.url)
+                for record in self._records()
+                if record.url and record.secret != secret and self.clocks.age_ms(record) < within_ms
+            }
+        )
+
     def secret(self, partition: int) -> str:
         """Return the secret of the process that owned a partition last; "" if none is known."""
         record = self._record(key_of(partition))

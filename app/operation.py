@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Final
 from app.garbage import Garbage
 from app.metrics_collector import WorkerCollector
 from app.monitor import Monitor
+from app.neighbours import Neighbours
 from app.push.tap import Tap, consumer_of
 from app.views.access import Access
+from app.views.owners import Owners
+from app.views.peers import Peers
 from app.views.site import Limits, install
 
 if TYPE_CHECKING:
@@ -34,7 +37,8 @@ def operate(app: Steelyard) -> None:
     windows = app.topic_name("windows")
     tap = Tap(hub, lambda: consumer_of(configured.kafka), windows, configured.partitions)
     app.shared.on_closed = tap.own
-    watches = monitor.watch_loop, monitor.watch_state, Garbage().watch
+    neighbours = Neighbours(app.shared, Owners(app.shared, Peers(app.shared.secret, token)))
+    watches = monitor.watch_loop, monitor.watch_state, neighbours.watch, Garbage().watch
     for task in (tap.run, *watches):
         app.task(task)
 

@@ -170,6 +170,7 @@ def _degraded(shared: WorkerState) -> list[str]:
             more = f" and {len(missing) - 1} others" * (len(missing) > 1)
             reasons.append(f"{missing[0]}{more} have had no snapshot yet")
     reasons += clock_troubles(shared)
+    reasons += shared.neighbour_troubles
     states = shared.owned_states()
     lost = [state for state in states if state.status != "live"]
     if lost:

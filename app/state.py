@@ -51,6 +51,9 @@ class WorkerState:
         configured = app.options
         self.app = app
         self.worker = configured.worker_name
+        self.url = configured.advertised_url
+        self.neighbour_troubles: list[str] = []
+        """Which other workers are not reached where they say that they are."""
         self.secret = secrets.token_urlsafe(SECRET_BYTES)
         self.lengths_ms = configured.windows
         self.hopping = configured.hopping
@@ -165,6 +168,7 @@ class WorkerState:
                 heard_ms=due.heard_ms,
                 whole=due.whole,
                 secret=self.secret,
+                url=str(self.url),
                 states={state.name: self.live_state(state, number) for state in due.states},
             )
             self.metrics.live(record.states[name] for name in due.changed & record.states.keys())

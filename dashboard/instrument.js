@@ -167,7 +167,8 @@ export class InstrumentView {
       this.units = new Map(data.map((row) => [row.instrument, row.size_unit]));
       this.lengthsMs = [...meta.lengths_ms].sort((a, b) => a - b);
       this.ladder.setUnit(this.units.get(this.view.instrument));
-      this.#restart();
+      if (this.history?.lengthMs !== this.#lengthMs()) this.#restart();
+      else this.#showLengths(this.history.lengthMs);
     } catch (error) {
       $("windows-note").textContent = `The list of instruments is not known: ${error.message}`;
     }

@@ -98,6 +98,8 @@ class LiveRecord(msgspec.Struct):
     secret: str = ""
     """Random, of the process that wrote this: together with the views' token, if one is set, it
     makes the key by which other workers know this one's answers."""
+    url: str = ""
+    """Where this process says that its views are reached."""
     appended_ms: int = 0
     """When Kafka appended it to `live`, by Kafka's clock: in the table `latest` only, put there by
     who reads it; 0 where it is not known."""

@@ -7,6 +7,7 @@ never handed on again. No token, no cookie and no proxy has a part in it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, web
@@ -51,16 +52,25 @@ class Owners:
         if not owner.secret:
             raise _unavailable(f"the worker that owns {instrument} has not been heard of yet")
         try:
-            return await self._fetch(_target(owner.url, request), owner.secret, request)
+            target = _target(owner.url, request)
+            return await self._fetch(target, owner.secret, request.headers)
         except (ClientError, TimeoutError, ValueError) as error:
             reason = str(error) or type(error).__name__
             detail = f"the worker that owns {instrument} did not answer: {reason}"
             raise _unavailable(detail) from error
 
-    async def _fetch(self, target: URL, secret: str, request: web.Request) -> web.Response:
-        question = self.peers.question(secret, target.raw_path_qs, request.headers)
+    async def why_not_reached(self, url: str, secret: str) -> str:
+        """Return why the process with a secret does not answer at an address; "" if it does."""
+        try:
+            await self._fetch(URL(url).with_path("/livez"), secret, {})
+        except (ClientError, TimeoutError, ValueError) as error:
+            return str(error) or type(error).__name__
+        return ""
+
+    async def _fetch(self, target: URL, secret: str, asked_with: Mapping[str, str]) -> web.Response:
+        question = self.peers.question(secret, target.raw_path_qs, asked_with)
         headers = {PROOF_HEADER: question.proof, "Accept-Encoding": "identity"}
-        headers |= picked(request.headers, ASKED_HEADERS)
+        headers |= picked(asked_with, ASKED_HEADERS)
         # A session for one request costs 0.2 ms and leaves nothing to close when the worker stops.
         async with (
             ClientSession(

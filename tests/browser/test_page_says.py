@@ -1,5 +1,5 @@
-"""The page is right or says that it is not: while the worker is away, of a span that is too long or too
-old, of an instrument that there is not."""
+"""The page is right or says that it is not: while the worker is away, of a span that is too long or
+too old, of an instrument that there is not."""
 
 from __future__ import annotations
 
