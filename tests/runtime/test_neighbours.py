@@ -50,8 +50,7 @@ class Looking:
 
 async def test_who_is_reached_is_no_trouble_and_who_is_not_is_named() -> None:
     looking, other = Looking(), RecordedServing("worker-2")
-    limits = None
-    async with served(other, limits=limits) as url:
+    async with served(other) as url:
         looking.neighbours.owners = Owners(looking.shared, Peers("mine"))
         looking.others = [(other.secret, "worker-2", url)]
         assert await looking.troubles() == []
@@ -128,9 +127,28 @@ def reasons(worker: Worker) -> str:
 
 
 @pytest.mark.broker
+async def test_an_address_of_a_worker_on_another_machine_is_refused(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = pipeline.workers[2].env["STEELYARD_WEB_ADVERTISED"]
+    same = pipeline.installation.model_copy(
+        update={"web_advertised": address, "venue_url": pipeline.venue_url}
+    )
+    await check_claims(same)  # of this machine: then the port cannot be bound twice
+    monkeypatch.setattr(claims, "is_of_here", lambda host: False)
+    monkeypatch.setattr(claims, "LEAVES_WITHIN_S", 1.0)
+    with pytest.raises(AddressTaken, match=f"advertises http://{address}, and so would this one"):
+        await check_claims(same)
+    caplog.set_level("WARNING", "steelyard.worker")
+    other = same.model_copy(update={"web_advertised": "127.0.0.1:1"})
+    await check_claims(other)
+    assert "where only this machine reaches it: set STEELYARD_WEB_ADVERTISED" in caplog.text
+
+
+@pytest.mark.broker
 @pytest.mark.timeout(400)
 def test_wrong_clocks_and_addresses_in_a_real_group(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    pipeline: Pipeline,
 ) -> None:
     first, second = pipeline.workers[1], pipeline.workers[2]
     names = set(perpetuals(pipeline.venue_url))
@@ -181,22 +199,3 @@ def test_wrong_clocks_and_addresses_in_a_real_group(
                 assert row["age_ms"] < (asked_s + 3) * 1_000, (asked_s, row)
         time.sleep(0.1)
     assert "stale" in seen
-
-
-@pytest.mark.broker
-async def test_an_address_of_a_worker_on_another_machine_is_refused(
-    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    address = pipeline.workers[2].env["STEELYARD_WEB_ADVERTISED"]
-    same = pipeline.installation.model_copy(
-        update={"web_advertised": address, "venue_url": pipeline.venue_url}
-    )
-    await check_claims(same)  # of this machine: then the port cannot be bound twice
-    monkeypatch.setattr(claims, "is_of_here", lambda host: False)
-    monkeypatch.setattr(claims, "LEAVES_WITHIN_S", 1.0)
-    with pytest.raises(AddressTaken, match=f"advertises http://{address}, and so would this one"):
-        await check_claims(same)
-    caplog.set_level("WARNING", "steelyard.worker")
-    other = same.model_copy(update={"web_advertised": "127.0.0.1:1"})
-    await check_claims(other)
-    assert "where only this machine reaches it: set STEELYARD_WEB_ADVERTISED" in caplog.text
