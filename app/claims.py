@@ -12,7 +12,6 @@ import json
 import logging
 import socket
 import time
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -232,8 +231,8 @@ def _advertised_in(metadata: bytes) -> str:
 
     try:
         told = ConsumerProtocolMemberMetadata.decode(metadata).user_data
-        return str(URL(json.loads(zlib.decompress(told))["url"]).origin())
-    except (ValueError, TypeError, KeyError, zlib.error):
+        return str(URL(json.loads(told)["url"]).origin())
+    except (ValueError, TypeError, KeyError):
         return ""
 
 
