@@ -129,7 +129,7 @@ async def _check_address(
             )
         await asyncio.sleep(LOOK_AGAIN_S)
         members = await _members(admin, settings)
-    if away and own.host in LOOPBACK_HOSTS:
+    if away and is_loopback(own.host or ""):
         log.warning(
             "other workers run at %s, and this one advertises %s, where only this machine reaches "
             "it: set STEELYARD_WEB_ADVERTISED if they are on other machines",
