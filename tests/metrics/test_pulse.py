@@ -71,7 +71,7 @@ def test_a_loop_that_is_blocked_for_good_ends_the_process_and_says_where(how: st
 
 HOLDERS = {
     "in C, asleep": "import ctypes; ctypes.PyDLL(None).sleep(300)",
-    "in C, at work": "pow(7, 7 ** 11, 10 ** 40_000 + 1)",
+    "in C, at work": "pow(7, 7 ** 11, 10 ** 400_000 + 1)",
     "in a regular expression": "import re; re.match('(a+)+$', 'a' * 64 + 'b')",
 }
 """Code that keeps the interpreter to itself, for far longer than a loop may be blocked."""
