@@ -18,7 +18,7 @@ PURE_TESTS := tests/orderbook/test_side.py tests/orderbook/test_oracles.py tests
 CHECKED := app agents models orderbook deribit exchange
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live worker test test-pure check lock clean chaos chaos-quick chaos-long soak fuzz bench
+.PHONY: help setup demo live worker test test-pure check lock clean chaos chaos-quick chaos-long soak fuzz simulate bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ chaos-long: chaos soak ## the whole fault suite, then random faults
 
 soak: $(TOOLS) ## run random faults; ARGS="--minutes 60 --seed 1"
 	$(BIN)/python -m tests.chaos.soak $(ARGS)
+
+simulate: $(TOOLS) ## run workers on a simulated Kafka with random faults; ARGS="--seeds 1000 --from 0"
+	$(BIN)/python -m tests.simulation $(ARGS)
 
 fuzz: $(TOOLS) ## decode a million broken messages; ARGS="--cases 1000000 --seed 1"
 	$(BIN)/python -m tests.fuzz $(ARGS)
