@@ -76,7 +76,8 @@ export const PANELS = [
     id: "trades",
     title: "Trade flow",
     help: "What was really traded, in USD, by who was in a hurry: buyers who took asks up, sellers who "
-      + "hit bids down. Orders that only wait are not in it.",
+      + "hit bids down. Orders that only wait are not in it, nor block trades and legs of combos. Empty "
+      + "where trades are not known.",
     series: [
       { key: "buy_usd", label: "bought", colour: "bid", as: "usd", kind: "bars" },
       { key: "sell_usd", label: "sold", colour: "ask", as: "usd", kind: "bars", isDown: true },

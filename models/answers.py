@@ -216,7 +216,7 @@ class Window(Answer):
     instrument: Name
     channel: str
     venue: Literal["deribit", "deribit-test", "simulated"] | None
-    """As it said of itself; null where nothing says so, as in recordings."""
+    """As it said of itself; null where nothing says so, as in recordings of others."""
     version: Count
     """Of the definitions in docs/measures.md."""
     length_ms: Milliseconds

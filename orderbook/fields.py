@@ -52,7 +52,7 @@ KEY: Final = Group(
             "venue",
             "name",
             "`deribit`, `deribit-test` or `simulated`, as the venue said of itself in the session; "
-            "null if it did not (recordings)",
+            "null if nothing says so, as in recordings of others",
         ),
         Field(
             "version", "number", "of these definitions: 2 (see Versions); older records have none"
