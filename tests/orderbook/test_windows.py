@@ -108,12 +108,14 @@ def test_equal_weights_are_those_of_the_populated_levels(bids, asks, populated):
     assert (window["ofi_weights_windows"], window["ofi_weights_explained"]) == (0, None)
 
 
-def test_a_level_that_had_flow_is_populated_though_it_is_gone():
-    venue = market([(100, 5), (99, 5), (98, 5)], [(101, 5)])
-    venue.book(100, [(99, 0), (98, 0)])
+@pytest.mark.parametrize("gone", [1, 2])
+def test_a_level_that_had_flow_is_populated_though_it_is_gone(gone):
+    bids = [(100, 5), (99, 5), (98, 5)][: 1 + gone]
+    venue = market(bids, [(101, 5)])
+    venue.book(100, [(price, 0) for price, _ in bids[1:]])
     [window] = venue.tick(SECOND)
-    assert window["ofi_levels_usd"][:3] == [0, -5, -5]
-    assert window["ofi_weights"] == [1 / 3] * 3 + [0] * 7
+    assert window["ofi_levels_usd"] == [0] + [-5] * gone + [0] * (9 - gone)
+    assert window["ofi_weights"] == [1 / (1 + gone)] * (1 + gone) + [0] * (9 - gone)
 
 
 def test_without_a_book_at_the_end_and_without_flow_all_levels_count():
@@ -169,3 +171,17 @@ def test_means_are_over_the_time_or_the_observations_in_which_they_exist():
     assert (window["coverage"], window["imbalance_1_mean"]) == (0.5, 0.25)
     assert (window["observations"], window["imbalance_1_event_mean"]) == (3, 0.25)
     assert window["imbalance_1_last"] == 0
+
+
+def test_a_band_that_no_level_is_in_has_no_imbalance_and_no_depth():
+    [window] = market([(99.7, 5), (90, 5)], [(100.3, 5)]).tick(SECOND)
+    assert (window["imbalance_25bp_last"], window["imbalance_25bp_mean"]) == (None, None)
+    assert (window["bid_depth_25bp_usd_mean"], window["imbalance_50bp_mean"]) == (0, 0)
+
+
+def test_of_tickers_with_one_stamp_the_last_to_arrive_counts():
+    venue = market([(100, 5)], [(101, 5)])
+    for price in (1.0, 2.0):
+        venue.instrument.see_ticker(Ticker(START + 500, price, None, None, None))
+    venue.instrument.see_ticker(Ticker(START + 499, 3.0, None, None, None))
+    assert venue.tick(SECOND)[0]["mark_price"] == 2

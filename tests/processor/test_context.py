@@ -76,6 +76,15 @@ def test_what_was_said_in_another_session_is_not_of_now(is_ended: bool) -> None:
     assert now(market).current_funding is None
 
 
+def test_a_session_that_ended_inside_a_window_has_ended_for_it() -> None:
+    market = Market()
+    market.ticker(500, **FIGURES)
+    market.book(1_500)
+    market.tell(Disconnected(0, "closed"))
+    [window] = [w for w in market.tick(20_000).windows if w["start_ms"] == START_MS][-1:]
+    assert (window["length_ms"], context(window)) == (10_000, UNKNOWN)
+
+
 def test_a_ticker_ahead_of_the_clock_ends_with_its_session() -> None:
     market = Market()
     market.ticker(2_500, **FIGURES)
