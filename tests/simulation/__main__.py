@@ -1,4 +1,4 @@
-"""Runs seeds, `python -m tests.simulation --seeds 1000`; prints the trace of the first that fails."""
+"""Runs seeds (`python -m tests.simulation --seeds 1000`); prints the trace of the first failure."""
 
 from __future__ import annotations
 
