@@ -12,6 +12,8 @@ from deribit.backoff import Backoff
 from deribit.chain import Step
 from deribit.limits import Limits
 from deribit.subscriptions import (
+    MAX_CALL_BYTES,
+    MAX_CHANNELS_PER_CALL,
     RESYNC_BATCH_S,
     SNAPSHOT_TIMEOUT_S,
     Call,
@@ -293,3 +295,18 @@ def test_raw_that_is_refused_is_followed_at_100ms_unless_it_was_given_up() -> No
     desk.want(RAW, TRADES, given_up)
     assert desk.plan() == [(JOIN, (given_up.replace("raw", "100ms"),))]
     assert desk.all.served_as(RAW) == follows
+
+
+def test_a_call_names_as_many_channels_as_the_venue_takes_and_no_more() -> None:
+    short = [f"book.T{number:04}-PERPETUAL.raw" for number in range(2 * MAX_CHANNELS_PER_CALL + 1)]
+    desk = Desk(*short)
+    sizes = [len(channels) for _, channels in desk.plan()]
+    assert sizes == [MAX_CHANNELS_PER_CALL, MAX_CHANNELS_PER_CALL, 1]
+
+
+def test_a_call_is_as_long_as_the_venue_takes_and_no_longer() -> None:
+    long = [f"book.{'X' * 400}{number:04}.raw" for number in range(150)]
+    sizes = [sum(len(name) + 3 for name in names) for _, names in Desk(*long).plan()]
+    assert len(sizes) == 3
+    assert all(size <= MAX_CALL_BYTES for size in sizes)
+    assert min(sizes[:2]) > MAX_CALL_BYTES - 1_000

@@ -10,7 +10,7 @@ import cramjam
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from exchange.recording import RecordingError, metadata, read, scan
+from exchange.recording import RecordingError, Sample, metadata, read, scan
 
 if TYPE_CHECKING:
     from conftest import Client, Connect, Start
@@ -260,6 +260,27 @@ async def test_the_truth_of_a_model_plays_as_a_recording(
     # The first of each is a snapshot, of the moment of subscription and of the start.
     assert replay.texts[-5:] == live.texts[-5:]
     assert json.loads(replay.texts[0])["params"]["data"]["type"] == "snapshot"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "market", "quote", "settled"),
+    [
+        ("ETH-25DEC26", "future", "reversed", "USD", "ETH"),
+        ("SOL_USDC-25DEC26", "future", "linear", "USDC", "USDC"),
+        ("ETH-25DEC26-2800-P", "option", "reversed", "ETH", "ETH"),
+        ("XRP_USDC-25DEC26-0d5-C", "option", "linear", "USDC", "USDC"),
+        ("ETH-FS-25DEC26_PERP", "future_combo", "reversed", "USD", "ETH"),
+        ("ETH-CS-25DEC26-2800_3000", "option_combo", "reversed", "USD", "ETH"),
+        ("ETH_BTC", "spot", "linear", "BTC", "BTC"),
+    ],
+)
+def test_what_is_listed_of_a_recording_is_of_the_kind_that_its_name_says(
+    name: str, kind: str, market: str, quote: str, settled: str
+) -> None:
+    fields = metadata(name, Sample(), 0)
+    found = ("kind", "instrument_type", "quote_currency", "settlement_currency")
+    assert tuple(fields[each] for each in found) == (kind, market, quote, settled)
+    assert ("future_type" in fields) == (kind == "future")
 
 
 def test_metadata_of_a_known_instrument_takes_the_tick_from_the_data(tmp_path: Path) -> None:

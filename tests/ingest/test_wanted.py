@@ -75,6 +75,12 @@ def test_an_override_of_channels_leaves_the_choice_of_instruments_alone() -> Non
     ]
 
 
+def test_an_override_can_leave_nothing_but_the_book() -> None:
+    made = wanted(BTC)
+    made.override(BTC, None, (), None)
+    assert list(made.channels()) == [f"book.{BTC}.100ms"]
+
+
 def test_channels_about_many_instruments_come_without_a_book_and_only_to_owners() -> None:
     kinds = ("book", "instrument.state", "platform_state")
     made = Wanted(partition_of, (BTC,), kinds, "100ms")

@@ -1,5 +1,6 @@
 """Integers are divided and multiplied exactly, whichever short cut is taken, in either build."""
 
+import math
 from fractions import Fraction
 from operator import truediv
 
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderbook.imbalance import imbalance_ratio
-from orderbook.units import RATIO_UNIT, quotient, ratio, times
+from orderbook.units import RATIO_UNIT, from_record, quotient, ratio, times, to_record, to_units
 
 profile = settings(max_examples=300, derandomize=True, database=None, deadline=None)
 numbers = st.integers(-(2**70), 2**70) | st.integers(-(2**53) - 9, 2**53 + 9)
@@ -97,3 +98,59 @@ def test_a_product_at_the_edges_of_a_word(value: int, count: int):
 @given(numbers, st.integers(0, 2**40))
 def test_a_product_in_two_parts_is_the_product(value: int, count: int):
     assert times(value, count) == value * count
+
+
+@pytest.mark.parametrize(
+    ("value", "units"),
+    [
+        (0.0, 0),
+        (1e-8, 1),
+        (0.07, 7_000_000),
+        (0.29, 29_000_000),  # 0.29 · 10⁸ is 28999999.999999996
+        (83_900.5, 8_390_050_000_000),
+        (33_554_431.99999999, 3_355_443_199_999_999),
+        (33_554_432.5, 3_355_443_250_000_000),
+        (123_456_789_012.25, 12_345_678_901_225_000_000),
+        (999_999_999_999_999.0, 99_999_999_999_999_900_000_000),
+    ],
+)
+def test_a_decimal_number_is_the_integer_that_its_text_meant(value: float, units: int) -> None:
+    assert to_units(value) == units
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (1.5e-8, "finer"),
+        (1e-9, "finer"),
+        (0.123456789, "finer"),
+        (33_554_432.000000015, "finer"),
+        (-1e-8, "not a number from"),
+        (1e15, "not a number from"),
+        (math.inf, "not a number from"),
+        (math.nan, "not a number from"),
+    ],
+)
+def test_what_is_no_price_or_size_is_refused(value: float, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        to_units(value)
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [
+        (2**63 - 1, 2**63 - 1),
+        (-(2**63), -(2**63)),
+        (2**63, "9223372036854775808"),
+        (-(2**63) - 1, "-9223372036854775809"),
+    ],
+)
+def test_a_record_holds_as_text_what_is_longer_than_64_bits(number: int, written: object) -> None:
+    assert to_record([1, number, -1]) == [1, written, -1]
+    assert from_record(to_record([1, number, -1])) == [1, number, -1]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_record_of_another_length_is_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"3 numbers where a record has {count}"):
+        from_record([1, 2, 3], count)
