@@ -11,12 +11,14 @@ from app.processor import Rules
 from app.settings import Settings
 from app.topics import changelog_name
 from app.verify.changelog import Recovered, compare_states
+from app.verify.continuity import compare_continuity
 from app.verify.oracle import Oracle, WindowKey, published_key
 from app.verify.records import Record, committed, end_offsets, read_topic
 from app.verify.reference import compare_reference
 from app.verify.report import Report
 from app.verify.served import Sample, Served
 from app.verify.strays import without_strays
+from app.verify.trades import compare_trades
 from app.verify.truth import Truth, compare_feed
 from orderbook.units import UNIT
 
@@ -71,10 +73,12 @@ def check(
     compare_states(states, oracle, written.committed, report)
     _compare_commits(written, report)
     published = _compare_windows(written, oracle, report)
+    compare_continuity(feed, published, oracle.windows.keys(), rules.grace_ms, report)
     served.compare(report)
     if truth is not None:
         known = Truth.read(truth)
         compare_feed(feed, known, report)
+        compare_trades(feed, known, report)
         _compare_final_books(oracle, known, report)
     if reference_budget_s:
         compare_reference(feed, published, rules, report, seed=seed, budget_s=reference_budget_s)

@@ -24,14 +24,24 @@ class Report:
     wrong_served: int = 0
     """Answers marked live that are not the oracle's as of their change_id."""
     ttr_s: float | None = None
+    ttr_limit_s: float | None = None
+    """What `ttr_s` may be at most; a run that took longer is not ok."""
     compared: dict[str, int] = field(default_factory=dict)
     """What was looked at: a check of nothing finds nothing. `stray_frames` were refused."""
     offenders: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.lost and not self.dup_effect and self.hash_equal and not self.wrong_served
+        """Whether nothing is wrong, and nothing took longer than it may."""
+        is_exact = not self.lost and not self.dup_effect and self.hash_equal
+        return is_exact and not self.wrong_served and not self.is_late
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it took longer than allowed until all was live again."""
+        if self.ttr_s is None or self.ttr_limit_s is None:
+            return False
+        return self.ttr_s > self.ttr_limit_s
 
     def count(self, what: str, number: int = 1) -> None:
         """Add to what was compared."""

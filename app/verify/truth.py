@@ -60,12 +60,25 @@ def parse(message: bytes) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+def trades_of(message: bytes) -> list[tuple[str, int]]:
+    """Return instrument and number of each trade of a notification; nothing of any other."""
+    if b'"trades.' not in message:
+        return []
+    try:
+        data = json.loads(message)["params"]["data"]
+        return [(trade["instrument_name"], trade["trade_seq"]) for trade in data]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
 @dataclass(slots=True)
 class Truth:
     """The venue's notifications of each incremental book channel, in order."""
 
     ids: dict[str, list[int]] = field(default_factory=dict)
     messages: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    trades: dict[str, list[int]] = field(default_factory=dict)
+    """By instrument: the numbers of the trades, ascending."""
 
     @classmethod
     def read(cls, path: Path) -> Truth:
@@ -82,6 +95,8 @@ class Truth:
                     change_id = data["change_id"]
                     truth.ids.setdefault(channel, []).append(change_id)
                     truth.messages.setdefault(channel, {})[change_id] = message
+                for name, number in trades_of(message):
+                    truth.trades.setdefault(name, []).append(number)
         return truth
 
     def between(self, channel: str, after: int, until: int) -> list[int]:

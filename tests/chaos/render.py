@@ -91,7 +91,7 @@ def row(runs: list[dict[str, Any]]) -> str:
         sum(run["compared"].get("answers", 0) for run in runs),
         sum(run["lost"] for run in runs),
         sum(run["dup_effect"] for run in runs),
-        "yes" if all(run["hash_equal"] or "error" in run for run in runs) else "**no**",
+        _hash_equal(runs),
         sum(run["wrong_served"] for run in runs),
         ttr,
         f"{runs[0]['ttr_limit_s']:g}",
@@ -99,6 +99,14 @@ def row(runs: list[dict[str, Any]]) -> str:
         max(most - before for before, most in held) if held else "–",
     )
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _hash_equal(runs: list[dict[str, Any]]) -> str:
+    """Say whether the states of all runs that finished were equal; of no run, nothing is known."""
+    finished = [run for run in runs if "error" not in run]
+    if not finished:
+        return "–"
+    return "yes" if all(run["hash_equal"] for run in finished) else "**no**"
 
 
 def _origin(runs: list[dict[str, Any]]) -> str:
@@ -126,9 +134,13 @@ def _inexact(runs: Iterable[dict[str, Any]]) -> str:
         f"- {_which(run)}: {figure} {json.dumps(offenders[:1])[1:-1]}"
         for run in runs
         if "error" not in run and not run["ok"]
-        for figure, offenders in (run.get("offenders") or {"ok": ["see the run"]}).items()
+        for figure, offenders in (run.get("offenders") or _late(run)).items()
     ]
-    return "Finished, and not exact:\n\n" + "\n".join(said) + "\n\n" if said else ""
+    return "Finished, and not exact or not in time:\n\n" + "\n".join(said) + "\n\n" if said else ""
+
+
+def _late(run: dict[str, Any]) -> dict[str, list[str]]:
+    return {"ttr": [f"{run['ttr_s']} s, allowed are {run['ttr_limit_s']} s"]}
 
 
 def _which(run: dict[str, Any]) -> str:

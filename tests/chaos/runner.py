@@ -104,7 +104,7 @@ def _run(scenario: Scenario, seed: int, folder: Path, broker: EmbeddedBroker | C
                 traffic.stop()
             run.finish()
         except AssertionError as error:
-            failure = Report(seed=seed, hash_equal=False)
+            failure = Report(seed=seed, hash_equal=False, ttr_limit_s=scenario.ttr_limit_s)
             run.notes["error"] = str(error).partition("\n")[0]
             record(scenario, run, failure, [], time.monotonic() - began)
             raise
@@ -114,7 +114,7 @@ def _run(scenario: Scenario, seed: int, folder: Path, broker: EmbeddedBroker | C
                 traffic.stop()
         report = run.check()
     recoveries = run.ttr_s[scenario.warm_up :]
-    report.ttr_s = max(recoveries, default=None)
+    report.ttr_s, report.ttr_limit_s = max(recoveries, default=None), scenario.ttr_limit_s
     record(scenario, run, report, recoveries, time.monotonic() - began)
     return report
 
@@ -130,7 +130,6 @@ def record(
         "machine": machine(),
         "commit": commit(),
         "rate": scenario.rate,
-        "ttr_limit_s": scenario.ttr_limit_s,
         "ttr_all_s": recoveries,
         "stop_s": run.stop_s,
         "notes": run.notes,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from app import WHAT_RUNS
@@ -17,7 +19,9 @@ from app.verify.oracle import Oracle
 from app.verify.records import Record
 from app.verify.report import Report
 from app.verify.served import Sample, numbers, samples_of
-from models.frame import Frame, encode_frame
+from app.verify.trades import compare_trades
+from app.verify.truth import Truth
+from models.frame import Disconnected, Frame, Notification, encode_frame
 from orderbook.units import UNIT
 from tests.chaos.hand import NAME, Session, change, snapshot
 
@@ -252,3 +256,64 @@ def test_numbers_of_a_row_follow_from_the_levels() -> None:
     assert found["imbalance_5"] == 0.6
     assert found["imbalance_50bp"] is None, "no level is within 0.5 % of 101"
     assert numbers(bids, ())["mid"] is None
+
+
+# What the oracle cannot see, because it is the product's own processor
+
+
+def test_windows_that_a_processor_forgot_to_close_are_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every second window is dropped by the processor: by the workers' and by the oracle's."""
+    feed = Processor.feed
+
+    class Forgetful(Processor):
+        def feed(self, frame: Frame) -> Any:
+            outcome = feed(self, frame)
+            outcome.windows[:] = [w for w in outcome.windows if w["start_ms"] // 1_000 % 2]
+            return outcome
+
+    monkeypatch.setattr("app.verify.oracle.Processor", Forgetful)
+    report = check(written(), RULES, reference_budget_s=0)
+    assert report.lost >= 2, report.to_dict()
+    assert not report.ok
+
+
+def test_windows_that_are_missing_at_the_end_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = Processor.feed
+
+    class Late(Processor):
+        def feed(self, frame: Frame) -> Any:
+            outcome = feed(self, frame)
+            outcome.windows[:] = [w for w in outcome.windows if w["start_ms"] < 1_700_000_003_000]
+            return outcome
+
+    monkeypatch.setattr("app.verify.oracle.Processor", Late)
+    report = check(written(), RULES, reference_budget_s=0)
+    assert report.lost, report.to_dict()
+
+
+def test_trades_that_never_came_are_lost(tmp_path: Path) -> None:
+    def trade(number: int) -> bytes:
+        data = [{"instrument_name": NAME, "trade_seq": number, "timestamp": 1_700_000_000_000}]
+        params = {"channel": f"trades.{NAME}.100ms", "data": data}
+        return json.dumps({"method": "subscription", "params": params}).encode()
+
+    path = tmp_path / "truth.log"
+    path.write_bytes(b"".join(b"1 " + trade(number) + b"\n" for number in range(1, 8)))
+    heard = [Notification(1, trade(number)) for number in (1, 2, 5, 6)]
+    frame = Frame(frames()[0].version, NAME, f"book.{NAME}.100ms", "s", 1, list(heard))
+    record = Record(0, 0, b"", encode_frame(frame))
+    report = Report()
+    compare_trades([record], Truth.read(path), report)
+    assert (report.lost, report.compared) == (2, {"trades": 4})
+    broken = [*frame.items[:2], Disconnected(1, "closed"), *frame.items[2:]]
+    record = Record(0, 0, b"", encode_frame(msgspec.structs.replace(frame, items=broken)))
+    report = Report()
+    compare_trades([record], Truth.read(path), report)
+    assert not report.lost, "the session knows that it knows nothing"
+
+
+def test_a_recovery_that_took_too_long_is_not_ok() -> None:
+    assert Report(ttr_s=9.9, ttr_limit_s=10.0).ok
+    assert not Report(ttr_s=10.1, ttr_limit_s=10.0).ok

@@ -1,0 +1,47 @@
+"""Trades of the venue's own log that are missing in the feed, inside an unbroken session.
+
+Trades of an instrument are numbered without a hole, in the order of their channel. Between two
+trades that a session has heard, every one that the venue has told must be there.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
+
+from app.verify.records import Record
+from app.verify.report import Report
+from app.verify.truth import Truth, trades_of
+from models.frame import Disconnected, Frame, GapFound, Notification, decode_frame
+
+
+def compare_trades(feed: Iterable[Record], truth: Truth, report: Report) -> None:
+    """Count trades that the venue has told between two that a session heard, and are not there."""
+    last: dict[tuple[str, str], int] = {}
+    for frame in _frames(feed):
+        for item in frame.items:
+            if isinstance(item, Disconnected | GapFound):
+                last.pop((frame.session, frame.instrument), None)
+            elif isinstance(item, Notification):
+                for name, number in trades_of(item.message):
+                    where = frame.session, name
+                    report.count("trades")
+                    _between(truth.trades.get(name, []), last.get(where), number, name, report)
+                    last[where] = max(number, last.get(where, number))
+
+
+def _between(told: list[int], after: int | None, until: int, name: str, report: Report) -> None:
+    if after is None or until <= after:
+        return
+    missing = told[bisect_right(told, after) : bisect_left(told, until)]
+    if missing:
+        report.lost += len(missing)
+        report.name("lost", f"{name}: {len(missing)} trades missing, the first is {missing[0]}")
+
+
+def _frames(feed: Iterable[Record]) -> Iterator[Frame]:
+    for record in feed:
+        try:
+            yield decode_frame(record.value or b"")
+        except ValueError:
+            continue
