@@ -77,9 +77,10 @@ class LatestStates:
     def heard_age_ms(self, partition: int) -> int | None:
         """Return the time since a partition's feed said anything; None: nothing is known of it."""
         record = self._record(key_of(partition))
-        if record is None:
+        age_ms = None if record is None else self.clocks.age_ms(record)
+        if record is None or age_ms is None:
             return None
-        return self.clocks.age_ms(record) + max(0, record.published_ms - record.heard_ms)
+        return age_ms + max(0, record.published_ms - record.heard_ms)
 
     def age_ms(self, state: LiveState) -> int | None:
         """Return the time since the venue was last heard about an instrument; None if it never was.
@@ -88,10 +89,10 @@ class LatestStates:
         may be ahead.
         """
         record = self._record(key_of(state.partition))
-        if record is None or not state.received_ms:
+        age_ms = None if record is None else self.clocks.age_ms(record)
+        if record is None or age_ms is None or not state.received_ms:
             return None
-        said_ms = max(record.published_ms - min(state.received_ms, record.heard_ms), 0)
-        return self.clocks.age_ms(record) + said_ms
+        return age_ms + max(record.published_ms - min(state.received_ms, record.heard_ms), 0)
 
     def ahead_ms(self) -> dict[str, int]:
         """Return by how much the clock of each worker that owns partitions is ahead of Kafka's."""
@@ -104,9 +105,13 @@ class LatestStates:
             {
                 (record.secret, record.worker, record.url)
                 for record in self._records()
-                if record.url and record.secret != secret and self.clocks.age_ms(record) < within_ms
+                if record.url and record.secret != secret and self._is_younger(record, within_ms)
             }
         )
+
+    def _is_younger(self, record: LiveRecord, than_ms: int) -> bool:
+        age_ms = self.clocks.age_ms(record)
+        return age_ms is not None and age_ms < than_ms
 
     def secret(self, partition: int) -> str:
         """Return the secret of the process that owned a partition last; "" if none is known."""

@@ -31,6 +31,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.reader = self.new_reader()
+        self.reader.clocks.is_known = True  # it has run for a while
 
     def new_reader(self) -> LatestStates:
         """Return a worker that has just started; its table is empty."""
@@ -110,7 +111,35 @@ def test_a_worker_that_starts_does_not_take_a_dead_peers_record_for_new(ahead_ms
     world.reader = world.new_reader()
     world.reader.table.update(table)
     beside.publish()
-    assert 60_000 <= dead.age_ms() < 60_050
+    assert world.reader.heard_age_ms(0) is None, "what came may be of a backlog"
+    world.true_ms += 250
+    beside.publish()
+    assert 60_250 <= dead.age_ms() < 60_300
+
+
+@pytest.mark.parametrize("waits_ms", [100, 7_000, 600_000])
+def test_a_lone_worker_that_starts_does_not_take_its_own_old_records_for_new(waits_ms: int) -> None:
+    """It reads the table's old record, then a backlog, both as quickly as they come."""
+    world = World()
+    owner = Owner(world, 0)
+    owner.publish()
+    table = dict(world.reader.table)
+    world.true_ms += waits_ms
+    world.reader = world.new_reader()
+    world.reader.table.update(table)
+    assert world.reader.heard_age_ms(0) is None
+    for number in range(1, 6):
+        record = LiveRecord(0, "worker-0", owner.published_ms, owner.published_ms, True, {})
+        record.secret = "worker-0"
+        world.true_ms += 2
+        world.reader.take(key_of(0), record, KAFKA_MS + number * 250)
+        assert world.reader.heard_age_ms(0) is None
+    world.true_ms += 1_000
+    owner.publish()
+    for _ in range(2):
+        world.true_ms += 250
+        owner.publish()
+    assert owner.age_ms() < 50
 
 
 def test_without_any_record_time_goes_on() -> None:
