@@ -33,8 +33,12 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nothing is wrong, and nothing took longer than it may."""
-        is_exact = not self.lost and not self.dup_effect and self.hash_equal
-        return is_exact and not self.wrong_served and not self.is_late
+        return self.is_exact and not self.is_late
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing is wrong, however long it took."""
+        return not self.lost and not self.dup_effect and self.hash_equal and not self.wrong_served
 
     @property
     def is_late(self) -> bool:

@@ -162,8 +162,11 @@ def commit() -> str:
 
 
 def assert_exact(report: Report) -> None:
-    """Fail unless nothing is wrong, and enough was looked at to say so."""
-    assert report.ok, json.dumps(report.to_dict(), indent=1)
+    """Fail unless nothing is wrong, and enough was looked at to say so.
+
+    How long it took is judged by `make chaos`, on a machine that does nothing else.
+    """
+    assert report.is_exact, json.dumps(report.to_dict(), indent=1)
     compared = report.compared
     assert compared.get("windows", 0) >= MIN_WINDOWS, compared
     assert compared.get("answers", 0) > 0, compared
