@@ -27,7 +27,7 @@ def test_13004_ends_the_worker_and_nothing_it_said_holds_the_secret(
         worker.start()
         assert worker.wait(EXIT_LIMIT_S) == 2, worker.tail()
         said = worker.log.read_text()
-    assert "error: the venue refuses the API key (public/auth: error 13004" in said
+    assert "the venue refuses the API key (public/auth: error 13004" in said
     for setting in (
         "STEELYARD_CLIENT_ID",
         "STEELYARD_CLIENT_SECRET_FILE",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from app.live_state import live_state
@@ -143,7 +144,8 @@ def test_a_recovered_state_knows_that_trades_are_followed() -> None:
     market = Market()
     market.tell(TradesFollowed(0, True))
     market.book(500)
-    market.processor.restore(market.processor.to_record())
+    record = msgspec.json.encode(market.processor.to_record())  # as a state record holds it
+    market.processor.restore(msgspec.json.decode(record))
     assert seconds(market.tick(9_000))[3]["trades_coverage"] == 1
 
 
