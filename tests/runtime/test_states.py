@@ -29,6 +29,8 @@ def worker_of(*numbers: int) -> Any:
     return SimpleNamespace(
         books=SimpleNamespace(partitions=partitions),
         worker="worker-1",
+        secret="",
+        url="",
         metrics=SimpleNamespace(live=list),
         now_ms=lambda: NOW_MS,
         live_state=lambda processor, _: state(processor.name),
