@@ -16,7 +16,8 @@ from typing import Final
 from app.verify.oracle import WindowKey
 from app.verify.records import Record
 from app.verify.report import Report
-from models.frame import Notification, decode_frame
+from app.verify.truth import frames_of
+from models.frame import Notification
 
 MAX_AHEAD_MS: Final = 5_000
 
@@ -51,11 +52,7 @@ def compare_continuity(
 def last_stamps(feed: Iterable[Record]) -> dict[tuple[str, str], int]:
     """Return the greatest time stamp of the book channel of each instrument, ms since the epoch."""
     found: dict[tuple[str, str], int] = {}
-    for record in feed:
-        try:
-            frame = decode_frame(record.value or b"")
-        except ValueError:
-            continue
+    for _, frame in frames_of(feed):
         for item in frame.items:
             if isinstance(item, Notification) and b'"book.' in item.message:
                 stamp_ms = _stamp_of(item.message)

@@ -7,18 +7,18 @@ trades that a session has heard, every one that the venue has told must be there
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from app.verify.records import Record
 from app.verify.report import Report
-from app.verify.truth import Truth, trades_of
-from models.frame import Disconnected, Frame, GapFound, Notification, decode_frame
+from app.verify.truth import Truth, frames_of, trades_of
+from models.frame import Disconnected, GapFound, Notification
 
 
 def compare_trades(feed: Iterable[Record], truth: Truth, report: Report) -> None:
     """Count trades that the venue has told between two that a session heard, and are not there."""
     last: dict[tuple[str, str], int] = {}
-    for frame in _frames(feed):
+    for _, frame in frames_of(feed):
         for item in frame.items:
             if isinstance(item, Disconnected | GapFound):
                 last.pop((frame.session, frame.instrument), None)
@@ -37,11 +37,3 @@ def _between(told: list[int], after: int | None, until: int, name: str, report: 
     if missing:
         report.lost += len(missing)
         report.name("lost", f"{name}: {len(missing)} trades missing, the first is {missing[0]}")
-
-
-def _frames(feed: Iterable[Record]) -> Iterator[Frame]:
-    for record in feed:
-        try:
-            yield decode_frame(record.value or b"")
-        except ValueError:
-            continue

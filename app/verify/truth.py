@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -128,15 +128,21 @@ class _Stretch:
     """The last id of an unbroken chain; None while the session knows that it has none."""
 
 
-def compare_feed(feed: Iterable[Record], truth: Truth, report: Report) -> None:
-    """Count notifications that are missing inside an unbroken stretch of a session, or are not the
-    venue's."""
-    stretches: dict[tuple[str, str], _Stretch] = {}
+def frames_of(feed: Iterable[Record]) -> Iterator[tuple[Record, Frame]]:
+    """Yield each record of the feed that holds a frame, and the frame."""
     for record in feed:
         try:
             frame = decode_frame(record.value or b"")
         except ValueError:
             continue
+        yield record, frame
+
+
+def compare_feed(feed: Iterable[Record], truth: Truth, report: Report) -> None:
+    """Count notifications that are missing inside an unbroken stretch of a session, or are not the
+    venue's."""
+    stretches: dict[tuple[str, str], _Stretch] = {}
+    for record, frame in frames_of(feed):
         if frame.sequence and frame.channel in truth.ids:
             where = frame.instrument, frame.session
             stretch = stretches.setdefault(where, _Stretch(frame.session))
