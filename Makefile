@@ -2,20 +2,19 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python app/install.py
+INSTALL := $(BIN)/python app/pip_install.py
 RUNTIME := .venv/.runtime-installed
 TOOLS := .venv/.tools-installed
 COMPILED := .venv/.compiled
-HOT_PATH := $(wildcard orderbook/*.py deribit/*.py models/*.py) app/compile.py app/compiled.py \
-	$(addprefix app/,audit.py processor.py rules.py silence.py told.py)
+HOT_PATH := $(shell find orderbook deribit models app/processing app/hot_path -name '*.py')
 # What is tested once more as pure Python where the set-up has compiled it, within half a minute.
 PURE_TESTS := tests/orderbook/test_side.py tests/orderbook/test_oracles.py tests/orderbook/test_hopping.py \
-	tests/orderbook/test_trades.py tests/orderbook/test_units.py tests/deribit/test_messages.py \
-	tests/deribit/test_messages_statements.py \
-	tests/processor/test_processor.py tests/processor/test_differential.py tests/processor/test_audit.py \
-	tests/processor/test_memory.py \
-	tests/fuzz tests/verify/test_checker.py
-CHECKED := app agents models orderbook deribit exchange
+	tests/orderbook/test_trades.py tests/orderbook/test_units.py tests/deribit/test_decode_books_trades.py \
+	tests/deribit/test_decode_quotes_states.py \
+	tests/processing/test_processor.py tests/processing/test_differential.py tests/processing/test_quote_audit.py \
+	tests/processing/test_memory.py \
+	tests/fuzz tests/checker/test_checker.py
+CHECKED := app agents models orderbook deribit exchange faust_exact
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo live worker test test-pure check lock clean chaos chaos-quick chaos-long soak fuzz simulate bench
@@ -80,9 +79,9 @@ $(RUNTIME): requirements.lock | .venv/bin/python
 # Without a C compiler one is installed, too: only then, as it is 100 MB.
 $(COMPILED): $(RUNTIME) requirements-build.lock requirements-compiler.lock $(HOT_PATH)
 	@$(INSTALL) "what compiles the hot path" -r requirements-build.lock || true
-	@test "$$($(BIN)/python -m app.compile --missing)" != compiler || \
+	@test "$$($(BIN)/python -m app.hot_path.build --missing)" != compiler || \
 		$(INSTALL) "a C compiler, as there is none (ziglang, about 100 MB, once)" -r requirements-compiler.lock || true
-	@$(BIN)/python -m app.compile $@
+	@$(BIN)/python -m app.hot_path.build $@
 
 $(TOOLS): requirements-dev.lock $(RUNTIME)
 	@$(INSTALL) "tools for tests and checks" -r requirements-dev.lock
@@ -92,14 +91,14 @@ chaos-quick: $(TOOLS) ## run the quick set of the fault suite, about 6 minutes
 	$(BIN)/python -m pytest -m chaos_quick $(ARGS)
 
 chaos: $(TOOLS) ## run the whole fault suite, about an hour and a half, and write docs/guarantees.md
-	$(BIN)/python -m pytest -m "chaos or chaos_quick" tests/chaos
-	$(BIN)/python -m tests.chaos $(ARGS)
-	$(BIN)/python -m tests.chaos.render
+	$(BIN)/python -m pytest -m "chaos or chaos_quick" tests/system/chaos
+	$(BIN)/python -m tests.system.chaos $(ARGS)
+	$(BIN)/python -m tests.system.chaos.render
 
 chaos-long: chaos soak ## the whole fault suite, then random faults
 
 soak: $(TOOLS) ## run random faults; ARGS="--minutes 60 --seed 1"
-	$(BIN)/python -m tests.chaos.soak $(ARGS)
+	$(BIN)/python -m tests.system.chaos.soak $(ARGS)
 
 simulate: $(TOOLS) ## run workers on a simulated Kafka with random faults; ARGS="--seeds 1000 --from 0"
 	$(BIN)/python -m tests.simulation $(ARGS)

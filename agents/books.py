@@ -14,12 +14,12 @@ import asyncio
 import logging
 from typing import Any
 
-from app.exact.batches import Batches
-from app.exact.delivery import Record
-from app.exact.loopback import Appended
-from app.exact.partition import Partition
-from app.processor import Outcome, Processor
+from app.processing.processor import Outcome, Processor
 from app.worker import Steelyard
+from faust_exact.fast.local_delivery import Appended
+from faust_exact.fast.output_batches import Batches
+from faust_exact.partition import Partition
+from faust_exact.record_batch import Record
 from models.closed import ClosedWindow, encode_closed
 from models.control import ResyncRequest, encode_resync
 from models.frame import Frame, decode_frame

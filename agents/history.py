@@ -11,12 +11,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from app.exact.delivery import Record
-from app.exact.partition import Partition
-from app.history_codec import CHUNK_WINDOWS, Chunk, chunk_key, chunk_number, chunks_kept
+from app.state.history_chunks import CHUNK_WINDOWS, Chunk, chunk_key, chunk_number, chunks_kept
 from app.worker import Steelyard
+from faust_exact.partition import Partition
+from faust_exact.record_batch import Record
 from models.closed import ClosedWindow, decode_closed
-from orderbook.span import Span
+from orderbook.windows.span import Span
 
 log = logging.getLogger("steelyard.history")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from app.ingest import Ingest
+from app.ingest.service import Ingest
 from app.worker import Steelyard
 from models.control import decode_resync
 from models.subscription import decode_subscription

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from app.latest import key_of
+from app.state.latest_states import key_of
 from app.worker import Steelyard
 
 log = logging.getLogger("steelyard.latest")

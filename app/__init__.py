@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from app.compiled import activate
+from app.hot_path.finder import activate
 
 if TYPE_CHECKING:
     from app.worker import Steelyard
@@ -30,10 +30,10 @@ def __getattr__(name: str) -> Any:
         sys.path.insert(0, root)
     from pydantic import ValidationError
 
-    from app.commands.environment import explain
+    from app.cli.environment import explain
+    from app.cli.terminal.output import tolerate_encoding
     from app.errors import UserError
-    from app.said import say
-    from app.terminal.output import tolerate_encoding
+    from app.monitoring.early_log import say
     from app.worker import build
 
     tolerate_encoding()

@@ -13,10 +13,10 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from app.commands import COMMANDS
-from app.commands.environment import explain
+from app.cli import COMMANDS
+from app.cli.environment import explain
+from app.cli.terminal.output import tolerate_encoding
 from app.errors import UserError
-from app.terminal.output import tolerate_encoding
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from orderbook.span import Span
+from orderbook.windows.span import Span
 
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PATTERN: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from faust_exact.errors import UserError
 
-class UserError(Exception):
-    """Shown without a traceback; the process ends with `exit_code`."""
-
-    exit_code: int = 2
+__all__ = ["UserError", "command"]
 
 
 def command() -> str:

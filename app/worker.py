@@ -18,25 +18,25 @@ import faust
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
-from app.claims import client_id
+from app.api.server import Runner
 from app.errors import UserError
-from app.exact.patience import refusal
-from app.exact.reach import Reach
-from app.exact.store import STORE_OPTIONS, StateTable
-from app.exact.transport import ExactTransport
-from app.exact.watchdog import watch
-from app.faust_worker import PlainWorker, ignored_names
-from app.logs import QUIET_LOGGERS, logging_config
-from app.said import say
-from app.sensor import RecoveryTimes
+from app.monitoring.early_log import say
+from app.monitoring.logs import QUIET_LOGGERS, logging_config
+from app.monitoring.task_dump import standing
 from app.settings import Settings, settings, warn_of_unknown_names
-from app.standing import standing
-from app.start_checks import check_start
-from app.views.server import Runner
+from app.topics.ownership import client_id
+from app.topics.start_checks import check_start
+from app.worker_process import PlainWorker, ignored_names
+from faust_exact.consumer import ExactTransport
+from faust_exact.outage_patience import refusal
+from faust_exact.progress_watchdog import watch
+from faust_exact.reachability import Reach
+from faust_exact.sensors import RecoveryTimes
+from faust_exact.store import STORE_OPTIONS, StateTable
 
 if TYPE_CHECKING:
-    from app.exact.keeper import StateKeeper
-    from app.state import WorkerState
+    from app.state.worker_state import WorkerState
+    from faust_exact.partition_states import StateKeeper
 
 log = logging.getLogger("steelyard.worker")
 
@@ -50,7 +50,8 @@ STOP_DEADLINE_S: Final = 9.0
 the same moment, Faust waits for ever."""
 PRODUCER_LINGER_S: Final = 0.0
 """What goes to Kafka has been collected before: frames for STEELYARD_LINGER_MS, windows in
-app/exact/batches.py, states by their interval. While a request is under way, more is collected."""
+faust_exact/fast/output_batches.py, states by their interval. While a request is under way, more is
+collected."""
 BATCH_BYTES: Final = 256 * 1024
 """Of a partition; Faust's 16 KiB are ten windows, after which each send waits for a request."""
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
@@ -87,7 +88,7 @@ class QuietWeb(Web):  # type: ignore[misc]
 
 
 class Steelyard(faust.App):  # type: ignore[misc]
-    """A Faust app that is exact: see app/exact."""
+    """A Faust app that is exact: see faust_exact."""
 
     options: Settings
     keepers: list[StateKeeper[Any]]
@@ -276,13 +277,13 @@ def build() -> Steelyard:
         text = f"{name} is in the environment, where Faust would obey it; this worker does not"
         say("warning", text, application.options.log_format)
     from agents import books, history, ingest, latest
-    from app.state import WorkerState
+    from app.state.worker_state import WorkerState
 
     application.shared = WorkerState(application)
     application.sensors.add(RecoveryTimes(application.shared.metrics.recovery))
     for agent in (books, history, latest, ingest):
         agent.register(application)
-    from app.operation import operate
+    from app.build import operate
 
     operate(application)
     return application

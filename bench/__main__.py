@@ -16,9 +16,9 @@ from functools import partial
 from subprocess import CalledProcessError
 from typing import Any, Final
 
+from app.embedded_kafka.errors import EmbeddedKafkaError
 from app.errors import UserError
-from app.kafka.errors import EmbeddedKafkaError
-from app.recording import BadRecording
+from app.recordings.reader import BadRecording
 from bench import domain, fields, growth, live, memory, replay, restart
 from bench.machine import load, machine
 from bench.peers import run as peers

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from math import isclose
 from typing import Any, Final
 
-from app.compute import compute
-from app.processor import Rules
+from app.processing.processor import Rules
+from app.recordings.compute import compute
 from bench.feeds import CLOSE_AFTER_MS, Log
 
 RULES: Final = Rules((1_000,), 250, 3_000)

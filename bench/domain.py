@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app import WHAT_RUNS
-from app.compute import compute
-from app.processor import Rules
+from app.processing.processor import Rules
+from app.recordings.compute import compute
 from bench.feeds import (
     INSTRUMENTS,
     Log,
@@ -26,13 +26,13 @@ from bench.feeds import (
     recording,
 )
 from bench.machine import load
-from deribit.messages import decode
-from deribit.served import sizes_by_name
+from deribit.decode_books_trades import decode
+from deribit.served_instruments import sizes_by_name
 from models.window import encode_window
-from orderbook.book import Book
+from orderbook.book.book import Book
 from orderbook.events import Change
 from orderbook.instrument import Instrument
-from orderbook.span import MAX_LENGTH_MS, Span, tumbling
+from orderbook.windows.span import MAX_LENGTH_MS, Span, tumbling
 
 RULES: Final = Rules((1_000, 10_000, 60_000), 250, 3_000)
 GENERATED: Final = 60_000

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from app.kafka.processes import die_with_parent
+from app.embedded_kafka.processes import die_with_parent
 from bench.pipeline import WORK
 
 FOLDER: Final = WORK / "environments"

@@ -18,8 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from app.partitions import partition_of
-from app.recording import read_recording
+from app.recordings.reader import read_recording
+from app.topics.partitioner import partition_of
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 EXCERPT: Final = ROOT / "tests" / "data" / "coinm-ethusd-excerpt.jsonl.gz"

@@ -22,15 +22,15 @@ from typing import Any, Final
 from unittest import mock
 
 from app import WHAT_RUNS
-from app.compiled import RUNS_COMPILED, SWITCH
-from app.kafka.processes import die_with_parent
-from app.recording import read_recording
+from app.embedded_kafka.processes import die_with_parent
+from app.hot_path.finder import RUNS_COMPILED, SWITCH
+from app.recordings.reader import read_recording
 from bench.feeds import EXCERPT, ROOT
 from bench.machine import load
-from deribit.messages import decode
+from deribit.decode_books_trades import decode
 from orderbook.events import Change, Ticker, Trade
 from orderbook.instrument import Instrument
-from orderbook.span import Span, tumbling
+from orderbook.windows.span import Span, tumbling
 
 SPANS: Final = tumbling(1_000, 10_000, 60_000)
 HOPPING: Final = Span(10_000, 1_000)
@@ -127,13 +127,15 @@ def with_tickers(recording: Path) -> Iterator[Event]:
 
 
 Patch = tuple[str, Any]
+_WINDOWS: Final = "orderbook.windows"
+_BOOK: Final = "orderbook.book"
 _STATE: Final[list[Patch]] = [
-    ("orderbook.meter.Meter.observe", lambda self, bids, asks, now_ms, is_other: None),
-    ("orderbook.meter.Meter.flush", lambda self, pane, now_ms: None),
+    (f"{_WINDOWS}.time_weighted.Meter.observe", lambda self, bids, asks, now_ms, is_other: None),
+    (f"{_WINDOWS}.time_weighted.Meter.flush", lambda self, pane, now_ms: None),
 ]
-_BANDS: Final[list[Patch]] = [("orderbook.bands.Bands.centre", lambda self, *where: None)]
+_BANDS: Final[list[Patch]] = [(f"{_BOOK}.depth_bands.Bands.centre", lambda self, *where: None)]
 """A band that is never centred ends nowhere, so no level is ever added to it."""
-_FLOW: Final[list[Patch]] = [("orderbook.front.Front._add_flow", lambda self, *levels: None)]
+_FLOW: Final[list[Patch]] = [(f"{_BOOK}.top_levels.Front._add_flow", lambda self, *levels: None)]
 _RECORDS: Final[list[Patch]] = [("orderbook.instrument.window_record", lambda window, **names: {})]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from app.compute import compute
+from app.recordings.compute import compute
 from bench.domain import RULES
 from bench.feeds import Log, generated, instrument_names
 from bench.machine import load

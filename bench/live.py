@@ -14,10 +14,10 @@ from bench.feeds import INSTRUMENTS
 from bench.latency import Seen, latencies
 from bench.machine import Usage, load, resident_mb
 from bench.pipeline import Broker, Reader, ends
+from tests.api.push.scrape import scrape
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import Child, get_json
 from tests.harness.sampler import Sampler
-from tests.push.scrape import scrape
 
 RATES: Final = (300, 1_000, 2_000, 5_000)
 QUICK_RATES: Final = (60,)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app import WHAT_RUNS
-from app.kafka.jars import KAFKA_VERSION
+from app.embedded_kafka.jars import KAFKA_VERSION
 
 BUSY_LOAD_PER_CORE: Final = 0.25
 """A load average above this, a core, means that figures are of a shared machine."""

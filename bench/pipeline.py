@@ -18,10 +18,10 @@ from typing import Any, Final, Self
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from app.frames import FrameWriter
-from app.kafka import EmbeddedBroker
-from app.partitions import partition_of
+from app.embedded_kafka import EmbeddedBroker
+from app.recordings.to_frames import FrameWriter
 from app.settings import Settings
+from app.topics.partitioner import partition_of
 from bench.feeds import ROOT, Log
 from models.frame import FRAME_VERSION, Frame, Tick, connection_of, encode_frame
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from deribit.wire import Token
+from deribit.envelope import Token
 
 REFRESH_SHARE: Final = 0.8
 """The part of a token's life after which it is renewed."""

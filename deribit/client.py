@@ -23,6 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from deribit.auth import Credentials
 from deribit.backoff import Attempts, Backoff
+from deribit.event_queue import Inbox, Stamped
 from deribit.events import (
     Connected,
     Disconnected,
@@ -34,15 +35,14 @@ from deribit.events import (
     Tick,
     Unreadable,
 )
-from deribit.feed import Dropped
-from deribit.inbox import Inbox, Stamped
+from deribit.frame_reader import Reader
 from deribit.limits import Limits
+from deribit.market_data import Dropped
 from deribit.protocol import Session
-from deribit.reader import Reader
 from deribit.requests import REQUEST_TIMEOUT_S
 from deribit.socket import NOT_OPENED, open_socket, why_closed, why_not_opened
-from deribit.steady import clock
-from deribit.words import Ending
+from deribit.steady_clock import clock
+from deribit.vocabulary import Ending
 
 __all__ = ["Client", "ClientCounts", "Stamped"]
 

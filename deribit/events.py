@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from deribit.words import PERPETUAL
+from deribit.vocabulary import PERPETUAL
 
 
 class Connected(NamedTuple):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from deribit.backoff import TokenBucket
-from deribit.words import Method
+from deribit.vocabulary import Method
 
 
 class Pool(NamedTuple):

@@ -17,7 +17,13 @@ import msgspec
 
 from deribit.auth import Credentials, Login
 from deribit.backoff import Backoff
-from deribit.entrance import Entered, Entrance
+from deribit.envelope import (
+    UNREADABLE,
+    Message,
+    VenueError,
+    decode,
+    open_futures,
+)
 from deribit.events import (
     Event,
     Failed,
@@ -26,18 +32,12 @@ from deribit.events import (
     Reconnect,
     Unreadable,
 )
-from deribit.feed import Dropped, Feed
+from deribit.handshake import Entered, Entrance
 from deribit.limits import Limits
+from deribit.market_data import Dropped, Feed
 from deribit.requests import REQUEST_TIMEOUT_S, Request, Requests
 from deribit.venue_clock import VenueClock
-from deribit.wire import (
-    UNREADABLE,
-    Message,
-    VenueError,
-    decode,
-    open_futures,
-)
-from deribit.words import (
+from deribit.vocabulary import (
     HEARTBEAT,
     NOTIFICATION,
     TEST_REQUEST,

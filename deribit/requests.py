@@ -14,7 +14,7 @@ import msgspec
 
 from deribit.limits import Limits
 from deribit.subscriptions import Call
-from deribit.words import Method
+from deribit.vocabulary import Method
 
 REQUEST_TIMEOUT_S: Final = 10.0
 """A socket on which any request stays unanswered for this long is dead or useless."""

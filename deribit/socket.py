@@ -9,9 +9,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from deribit.events import Reconnect
+from deribit.frame_reader import MAX_MESSAGE_BYTES, Reader
 from deribit.proxy import proxy_for
-from deribit.reader import MAX_MESSAGE_BYTES, Reader
-from deribit.words import Ending
+from deribit.vocabulary import Ending
 
 CLOSE_TIMEOUT_S: Final = 1.0
 CROWDED_STATUS: Final = 429

@@ -14,9 +14,9 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from deribit.backoff import Backoff
-from deribit.chain import Chain
 from deribit.limits import Limits
-from deribit.words import Method, parse_channel, without_raw
+from deribit.sequence_check import Chain
+from deribit.vocabulary import Method, parse_channel, without_raw
 
 MAX_CHANNELS_PER_CALL: Final = 400
 """The venue allows 500."""

@@ -7,6 +7,7 @@ checked as a whole before it begins. README.md has the table of them all.
 import asyncio
 from collections.abc import Callable
 
+from exchange.call_faults import ANY_METHOD, Ordered, Refusal
 from exchange.corpus import MALFORMED, huge_message
 from exchange.errors import (
     INVALID_PARAMS,
@@ -15,11 +16,10 @@ from exchange.errors import (
     RpcError,
     invalid_param,
 )
+from exchange.fault_target import Action, Stage, positive
 from exchange.hub import CLOSE_TOO_SLOW, TOO_SLOW, Subscriber
 from exchange.params import Params
-from exchange.stage import Action, Stage, positive
-from exchange.tamper import Mark
-from exchange.trouble import ANY_METHOD, Ordered, Refusal
+from exchange.transit_faults import Mark
 from exchange.venue_faults import delist, gap, list_instrument, maintenance, restart_ids, set_state
 
 MAX_HUGE_MIB = 256

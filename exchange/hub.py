@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
-from exchange.tamper import Tamper
+from exchange.transit_faults import Tamper
 
 CLOSE_TOO_SLOW = 4001
 TOO_SLOW = "connection_too_slow"

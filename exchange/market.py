@@ -7,9 +7,9 @@ from exchange.chains import Chain
 from exchange.channels import INTERVALS, Channel
 from exchange.engine import Book, Direction
 from exchange.flow import OrderFlow
+from exchange.index_price import Reference
 from exchange.instruments import Instrument
 from exchange.numbers import Raw, encode
-from exchange.reference import Reference
 from exchange.tape import Tape
 from exchange.ticker import Ticker, best, rate
 from exchange.venue import Fields

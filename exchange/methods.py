@@ -17,10 +17,10 @@ from exchange.errors import (
     RpcError,
     invalid_param,
 )
+from exchange.fault_target import Stage
 from exchange.hub import Hub
 from exchange.params import Params
 from exchange.session import Session
-from exchange.stage import Stage
 from exchange.venue import Fields, Venue
 
 MIN_HEARTBEAT_S = 10

@@ -18,8 +18,8 @@ from exchange.hub import Hub
 from exchange.instruments import catalogue, describe
 from exchange.market import Market
 from exchange.platform import Platform
+from exchange.publisher import Teller
 from exchange.rates import order_rates
-from exchange.teller import Teller
 from exchange.truth import Truth
 from exchange.venue import Fields
 

@@ -20,11 +20,11 @@ from exchange.errors import (
     TOO_MANY_REQUESTS,
     RpcError,
 )
+from exchange.fault_target import Stage
 from exchange.methods import PUBLIC_METHODS, Desk, Method
 from exchange.numbers import encode
 from exchange.params import Params
 from exchange.session import Session
-from exchange.stage import Stage
 
 MAX_REQUEST_BYTES = 32_768
 CALLS_KEPT = 100_000

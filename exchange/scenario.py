@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exchange.errors import RpcError
+from exchange.fault_target import Action, Stage
 from exchange.faults import FAULTS, make
 from exchange.params import Params
-from exchange.stage import Action, Stage
 
 
 class ScenarioError(Exception):

@@ -16,8 +16,10 @@ from weakref import WeakSet
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
+from exchange.call_faults import Trouble
 from exchange.config import Config
 from exchange.connection import CLOSE_TIMEOUT_S, Connection
+from exchange.fault_target import Stage
 from exchange.faults import make
 from exchange.hub import Hub
 from exchange.model import Model
@@ -25,8 +27,6 @@ from exchange.params import Params
 from exchange.player import Player
 from exchange.protocol import Protocol
 from exchange.scenario import play, read_scenario
-from exchange.stage import Stage
-from exchange.trouble import Trouble
 from exchange.truth import Truth
 from exchange.venue import Venue
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from exchange.auth import Login
-from exchange.credits import Credits
 from exchange.hub import Subscriber
+from exchange.rate_limits import Credits
 
 HEARTBEAT_GRACE_S = 10.0  # an unanswered test_request closes the connection after this
 HEARTBEAT_STRETCH = 1.06  # measured on the real venue: 10.6 s at interval 10

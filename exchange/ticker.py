@@ -4,9 +4,9 @@ Half of what the venue sends are tickers, and of twenty numbers most are those o
 """
 
 from exchange.engine import Book
+from exchange.index_price import Reference
 from exchange.instruments import Instrument
 from exchange.numbers import encode, format_float
-from exchange.reference import Reference
 from exchange.tape import Tape
 
 PRICE_BAND = 0.015  # min_price and max_price around the index

@@ -1,10 +1,10 @@
 """Faults of the venue itself: its books, its instruments, its maintenance. See faults.py."""
 
+from exchange.call_faults import ANY_METHOD, Ordered
 from exchange.channels import INTERVALS
 from exchange.errors import SYSTEM_MAINTENANCE
+from exchange.fault_target import Action, Stage, check_listed, positive
 from exchange.params import Params
-from exchange.stage import Action, Stage, check_listed, positive
-from exchange.trouble import ANY_METHOD, Ordered
 
 STATES = ("open", "locked", "halted", "inactive", "closed")
 MAINTENANCE = Ordered(ANY_METHOD, SYSTEM_MAINTENANCE, None)

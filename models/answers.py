@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.status import Status
-from orderbook.names import EXACTLY_A_NAME
+from orderbook.instrument_names import EXACTLY_A_NAME
 
 WindowStatus = Literal["complete", "partial", "stale", "reconnect", "gap"]
 Name = Annotated[str, Field(pattern=EXACTLY_A_NAME)]

@@ -14,6 +14,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from orderbook.front import FRONT_LEVELS
+from orderbook.book.top_levels import FRONT_LEVELS
 
 FLOW_LEVELS: Final = FRONT_LEVELS

@@ -9,16 +9,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any, Final
 
-from orderbook import pane as p
-from orderbook.book import Book, Crossed, Duplicate, Gap
+from orderbook.book.book import Book, Crossed, Duplicate, Gap
+from orderbook.book.side import ASK, BID, Side
 from orderbook.events import Change, Ticker, Trade
-from orderbook.imbalance import Snapshot, measure
-from orderbook.numbering import Numbering
-from orderbook.side import ASK, BID, Side
-from orderbook.span import Span
-from orderbook.timeline import Carried, Timeline
+from orderbook.measures import Snapshot, measure
+from orderbook.trade_sequence import Numbering
 from orderbook.units import from_record
-from orderbook.window import Value, is_outdated, window_record
+from orderbook.windows import pane as p
+from orderbook.windows.record import Value, is_outdated, window_record
+from orderbook.windows.span import Span
+from orderbook.windows.timeline import Carried, Timeline
 
 IDLE_LATENESS_MS: Final = 3_000
 """How far the clock stays behind a tick's venue time: notifications were seen to take 2.8 s."""

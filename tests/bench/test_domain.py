@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.compute import compute
+from app.recordings.compute import compute
 from bench import domain, growth
 from bench.domain import NONE_CLOSES, RULES
 from bench.feeds import Log, book_messages, generated, instrument_names

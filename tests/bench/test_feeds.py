@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.compute import Tally, compute
-from app.partitions import partition_of
+from app.recordings.compute import Tally, compute
+from app.topics.partitioner import partition_of
 from bench.agreement import RULES
 from bench.feeds import (
     EXCERPT,
@@ -19,7 +19,7 @@ from bench.feeds import (
     recording,
 )
 from bench.pipeline import frames_of
-from deribit.messages import decode
+from deribit.decode_books_trades import decode
 from models.frame import Tick
 
 

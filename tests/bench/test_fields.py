@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.compiled import RUNS_COMPILED
+from app.hot_path.finder import RUNS_COMPILED
 from bench import fields
 from bench.feeds import EXCERPT
 from bench.render import page

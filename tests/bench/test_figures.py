@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.exact.checkpoints import INPUT_PER_RECORD
-from app.kafka.jars import KAFKA_VERSION, read_lock
+from app.embedded_kafka.jars import KAFKA_VERSION, read_lock
 from app.settings import Settings
 from bench import __main__ as command
 from bench import replay, texts
@@ -23,6 +22,7 @@ from bench.render import page, read
 from bench.replay import have_shared
 from bench.tables import live, throughput
 from bench.targets import targets
+from faust_exact.checkpoint import INPUT_PER_RECORD
 
 
 def result(who: str, rate: int, **fields: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from deribit.events import (
     Subscribed,
     Tick,
 )
-from deribit.reader import Reader
+from deribit.frame_reader import Reader
 from tests.deribit.script import BTC, ETH, book, heartbeat
 from tests.deribit.server import PATIENCE_S, ScriptedVenue, failing, usual_answer
 

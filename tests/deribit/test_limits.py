@@ -13,7 +13,7 @@ from deribit.events import Notification
 from deribit.limits import INSTRUMENTS, NON_MATCHING, POOLS, SUBSCRIBE, Limits, Pool
 from deribit.protocol import Session
 from deribit.subscriptions import MAX_CALL_BYTES, MAX_CHANNELS_PER_CALL
-from deribit.words import Method
+from deribit.vocabulary import Method
 from tests.deribit.script import BTC, Venue, book, heartbeat
 
 VENUE_MAX_REQUEST_BYTES = 32 * 1024

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 import pytest
 
 from deribit.backoff import Backoff
-from deribit.chain import Step
 from deribit.limits import Limits
+from deribit.sequence_check import Step
 from deribit.subscriptions import (
     MAX_CALL_BYTES,
     MAX_CHANNELS_PER_CALL,
@@ -21,7 +21,7 @@ from deribit.subscriptions import (
     Subscription,
     Subscriptions,
 )
-from deribit.words import Method
+from deribit.vocabulary import Method
 
 BOOK, OTHER = "book.SOL_USDC-PERPETUAL.100ms", "book.ETH-25DEC26.agg2"
 TRADES, RAW = "trades.SOL_USDC-PERPETUAL.100ms", "book.BTC-PERPETUAL.raw"

@@ -17,7 +17,7 @@ from exchange.corpus import MALFORMED, huge_message
 from exchange.errors import MESSAGES, RpcError
 from exchange.faults import FAULTS
 from exchange.scenario import read_scenario
-from exchange.tamper import Tamper
+from exchange.transit_faults import Tamper
 from tests.exchange.conftest import PATIENCE_S, Client, Connect, Start
 
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"

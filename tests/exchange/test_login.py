@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from exchange.auth import MAX_SIGNATURE_AGE_MS, MAX_TOKENS, Credentials
-from exchange.credits import DEFAULT, INSTRUMENTS, SUBSCRIBE, Credits
 from exchange.errors import RpcError
 from exchange.params import Params
+from exchange.rate_limits import DEFAULT, INSTRUMENTS, SUBSCRIBE, Credits
 from tests.exchange.conftest import Client, Connect, Start
 
 SECRET = {

@@ -13,7 +13,7 @@ from collections import Counter
 from random import Random
 from typing import Any
 
-from app.processor import Processor, Rules
+from app.processing.processor import Processor, Rules
 from deribit import events
 from deribit.protocol import Session
 from models.frame import FRAME_VERSION, Connected, Frame, Notification

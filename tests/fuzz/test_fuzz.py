@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, seed, settings
 
 from app import WHAT_RUNS
-from app.compiled import RUNS_COMPILED
-from app.processor import Processor
+from app.hot_path.finder import RUNS_COMPILED
+from app.processing.processor import Processor
 from exchange.corpus import MALFORMED
 from tests.fuzz.check import Check, run
 from tests.fuzz.generate import encode, message, templates

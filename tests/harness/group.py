@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from app.kafka import EmbeddedBroker
+from app.embedded_kafka import EmbeddedBroker
 from app.settings import Settings
 from tests.harness.pipeline import Pipeline, Worker
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiokafka.protocol.admin import CreateAclsRequest
 
-from app.kafka import EmbeddedBroker
+from app.embedded_kafka import EmbeddedBroker
 from app.settings import Settings
-from app.topics import connect
+from app.topics.admin import connect
 
 TOPIC, GROUP = 2, 3
 READ, WRITE, DESCRIBE = 3, 4, 8

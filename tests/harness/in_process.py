@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from app.kafka.processes import free_port
+from app.embedded_kafka.processes import free_port
 from app.settings import Settings
-from app.state import WorkerState
+from app.state.worker_state import WorkerState
 from app.worker import Steelyard
 
 

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app.kafka.processes import free_port
+from app.embedded_kafka.processes import free_port
 from app.settings import Settings
-from app.topics import ensure_topics
+from app.topics.admin import ensure_topics
 from tests.harness.processes import Child, get_json, python
 
 READY_TIMEOUT_S = 45.0

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from app.kafka.processes import die_with_parent
-from app.local import open_direct
+from app.cli.local_worker import open_direct
+from app.embedded_kafka.processes import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.05

@@ -12,7 +12,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.types import TP
 
 import app as product
-from app.exact.keeper import StateKeeper
+from faust_exact.partition_states import StateKeeper
 
 GOES_ON_S = 1.0
 commit_offsets = GroupCoordinator._do_commit_offsets

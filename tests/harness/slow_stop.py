@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 
 import app as product
-from app.exact.transport import ExactConsumer
+from faust_exact.consumer import ExactConsumer
 
 on_stop = ExactConsumer.on_stop
 

@@ -10,8 +10,8 @@ import urllib.error
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.local import open_direct
-from app.verify.served import Sample, samples_of
+from app.cli.local_worker import open_direct
+from tests.checker.served import Sample, samples_of
 
 ASK_INTERVAL_S = 0.25
 ASK_TIMEOUT_S = 1.0

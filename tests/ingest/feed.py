@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from app.framer import Record
-from app.ingest import Ingest
+from app.ingest.framing import Record
+from app.ingest.service import Ingest
 from deribit.backoff import Backoff
 from deribit.client import Client, ClientCounts
 from deribit.limits import Limits

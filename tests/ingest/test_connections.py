@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from typing import Any
 
-from app.ingest import Ingest
+from app.ingest.service import Ingest
 from exchange import Config, Exchange
 from models.frame import Connected, Disconnected, Notification, Tick, connection_of
 from tests.ingest.feed import PATIENCE_S, MemoryFeed, ingesting, partition_of

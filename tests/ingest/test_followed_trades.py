@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.ingest import Ingest
-from deribit.words import Kind
+from app.ingest.service import Ingest
+from deribit.vocabulary import Kind
 from exchange import Config, Exchange
 from models.frame import Connected, Disconnected, TradesFollowed
 from tests.ingest.feed import MemoryFeed, ingesting

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from app.ingest import VenueRefused
+from app.ingest.service import VenueRefused
 from deribit.auth import Credentials
 from exchange import Config, Exchange
 from models.frame import Connected, Disconnected, GapFound, Notification, Tick
@@ -324,7 +324,7 @@ async def test_slow_kafka_is_waited_for_and_what_does_not_fit_is_marked() -> Non
 
 
 async def test_frames_in_flight_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.publisher.MAX_FRAMES_IN_FLIGHT", 5)
+    monkeypatch.setattr("app.ingest.publisher.MAX_FRAMES_IN_FLIGHT", 5)
     feed = MemoryFeed()
     feed.acknowledges = False
     async with Exchange(Config(**LIVELY)) as venue, ingesting(venue.url, feed) as ingest:

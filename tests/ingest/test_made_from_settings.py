@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.ingest import Ingest
+from app.ingest.service import Ingest
 from app.settings import Settings
 from deribit.auth import Credentials, Grant
 from tests.ingest.feed import MemoryFeed, partition_of

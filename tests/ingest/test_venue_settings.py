@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.commands.demo import _shared_environment
-from app.commands.environment import explain
-from app.commands.settings_ import describe
-from app.secret_file import MAX_SECRET_FILE_BYTES
+from app.cli.demo import _shared_environment
+from app.cli.environment import explain
+from app.cli.settings_ import describe
 from app.settings import PRODUCTION_URL, TESTNET_URL, Settings
+from app.settings.secret_file import MAX_SECRET_FILE_BYTES
 from deribit.auth import Credentials, Grant
 
 CANARY = "canary-5e1f0a"

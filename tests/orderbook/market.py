@@ -2,7 +2,7 @@
 
 from orderbook.events import Change, Trade
 from orderbook.instrument import Instrument
-from orderbook.span import Span
+from orderbook.windows.span import Span
 
 UNIT = 10**8
 SECOND = 1_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orderbook.book import Book, Crossed, Duplicate, Gap
+from orderbook.book.book import Book, Crossed, Duplicate, Gap
 from orderbook.events import Change
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook.span import MAX_OVERLAP, Span, ordered, tumbling
+from orderbook.windows.span import MAX_OVERLAP, Span, ordered, tumbling
 from tests.orderbook.market import SECOND, START, Market
 
 profile = settings(max_examples=40, derandomize=True, database=None, deadline=None)

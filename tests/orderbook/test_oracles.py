@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook import pane as p
+from orderbook.book.side import ASK, BID, Side
 from orderbook.events import Change, Ticker, Trade
 from orderbook.flow import FLOW_LEVELS
 from orderbook.instrument import Instrument, Refused, Status
-from orderbook.pane import Pane
-from orderbook.series import Closed
-from orderbook.side import ASK, BID, Side
-from orderbook.span import Span, tumbling
-from orderbook.timeline import Timeline
-from orderbook.weights import EQUAL
-from orderbook.window import window_record
+from orderbook.windows import pane as p
+from orderbook.windows.ofi_weights import EQUAL
+from orderbook.windows.pane import Pane
+from orderbook.windows.record import window_record
+from orderbook.windows.span import Span, tumbling
+from orderbook.windows.timeline import Timeline
+from orderbook.windows.window_series import Closed
 
 profile = settings(max_examples=150, derandomize=True, database=None, deadline=None)
 UNIT = 10**8

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook.reference import history_of, published, reference_windows
+from tests.reference.windows import history_of, published, reference_windows
 
 INVERSE = "X-PERPETUAL"
 LINEAR = "X_USDC-PERPETUAL"

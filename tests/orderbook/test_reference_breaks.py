@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from orderbook.reference import from_recording, history_of, reference_windows
+from tests.reference.windows import from_recording, history_of, reference_windows
 
 INSTRUMENT = "X-PERPETUAL"
 CHANNEL = f"book.{INSTRUMENT}.100ms"

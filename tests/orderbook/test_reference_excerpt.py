@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orderbook.reference import from_recording, history_of, published, reference_windows
+from tests.reference.windows import from_recording, history_of, published, reference_windows
 
 EXCERPT = Path(__file__).parents[1] / "data" / "coinm-ethusd-excerpt.jsonl.gz"
 INSTRUMENT = "ETH-PERPETUAL"

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook.bands import BANDS_BP, band_limit
-from orderbook.book import Book, Crossed, Duplicate, Gap
+from orderbook.book.book import Book, Crossed, Duplicate, Gap
+from orderbook.book.depth_bands import BANDS_BP, band_limit
+from orderbook.book.side import ASK, BID, Side
+from orderbook.book.top_levels import LEVELS
 from orderbook.events import Change
-from orderbook.front import LEVELS
-from orderbook.side import ASK, BID, Side
 from orderbook.units import from_record, to_record
-from orderbook.window import open_interest_usd
+from orderbook.windows.record import open_interest_usd
 
 profile = settings(max_examples=300, derandomize=True, database=None, deadline=None)
 MID = 10_000

@@ -3,7 +3,7 @@
 import pytest
 
 from orderbook.events import Trade
-from orderbook.numbering import Numbering
+from orderbook.trade_sequence import Numbering
 from tests.orderbook.market import SECOND, START, UNIT, Market
 
 

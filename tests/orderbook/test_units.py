@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook.imbalance import imbalance_ratio
+from orderbook.measures import imbalance_ratio
 from orderbook.units import RATIO_UNIT, from_record, quotient, ratio, times, to_record, to_units
 
 profile = settings(max_examples=300, derandomize=True, database=None, deadline=None)

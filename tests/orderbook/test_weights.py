@@ -8,11 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook import reference_weights
 from orderbook.flow import FLOW_LEVELS
-from orderbook.reference import EXACT
 from orderbook.units import UNIT, to_record
-from orderbook.weights import (
+from orderbook.windows.ofi_weights import (
     EQUAL,
     FIT_LEAST_WINDOWS,
     FIT_PERIOD_WINDOWS,
@@ -26,6 +24,8 @@ from orderbook.weights import (
     first_component,
     fitted,
 )
+from tests.reference import weights as reference_weights
+from tests.reference.windows import EXACT
 
 LENGTH_MS = 1_000
 PERIOD_MS = LENGTH_MS * FIT_PERIOD_WINDOWS

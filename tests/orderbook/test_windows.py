@@ -2,13 +2,13 @@
 
 import pytest
 
-from orderbook import pane as p
 from orderbook.events import Ticker
-from orderbook.pane import Pane
-from orderbook.series import Closed
-from orderbook.span import Span
-from orderbook.weights import EQUAL, Weights
-from orderbook.window import MAX_TICKER_AGE_MS, open_interest_usd, window_record
+from orderbook.windows import pane as p
+from orderbook.windows.ofi_weights import EQUAL, Weights
+from orderbook.windows.pane import Pane
+from orderbook.windows.record import MAX_TICKER_AGE_MS, open_interest_usd, window_record
+from orderbook.windows.span import Span
+from orderbook.windows.window_series import Closed
 from tests.orderbook.market import SECOND, START, Market
 
 

@@ -19,12 +19,12 @@ import pytest
 
 EPOCH_S: Final = 1_723_161_599.0
 TIMED_MODULES: Final = (
-    "app.exact.keeper",
-    "app.exact.partition",
-    "app.exact.checkpoints",
-    "app.exact.loopback",
+    "faust_exact.partition_states",
+    "faust_exact.partition",
+    "faust_exact.checkpoint",
+    "faust_exact.fast.local_delivery",
 )
-TURN_MODULE: Final = "app.turns"
+TURN_MODULE: Final = "faust_exact.time_slice"
 
 
 class StandsStill(Exception):

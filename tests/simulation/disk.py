@@ -1,15 +1,16 @@
 """A simulated disk: what rocksdict offers and a state store uses, on a dictionary.
 
 Opening a RocksDB takes as long as a simulated minute. The store's own code runs unchanged on it;
-what RocksDB makes of a crash is shown on real ones, in tests/exact/test_store.py and tests/chaos.
+what RocksDB makes of a crash is shown on real ones, in tests/faust_exact/test_store.py and in
+tests/system/chaos.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from app.exact.store import StateStore
-from tests.exact.test_store import store_in
+from faust_exact.store import StateStore
+from tests.faust_exact.test_store import store_in
 
 
 class WriteBatch:

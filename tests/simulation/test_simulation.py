@@ -9,8 +9,8 @@ import logging
 
 import pytest
 
-from app.exact.partition import Partition
-from app.exact.store import StateStore
+from faust_exact.partition import Partition
+from faust_exact.store import StateStore
 from tests.simulation.faults import no_faults, random_faults
 from tests.simulation.world import Plan, World, simulate
 

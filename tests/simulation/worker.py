@@ -1,7 +1,7 @@
 """A simulated worker runs the product's agents, keepers, stores and codecs on a simulated client.
 
 What is replaced is Faust's consumer and producer, and the clock. The sequence in which they call
-the exact layer is that of app/exact/transport.py: revoke (checkpoint, commit, drop), recover the
+the exact layer is that of faust_exact/consumer.py: revoke (checkpoint, commit, drop), recover the
 tables, seek, begin; fetch, re-read; checkpoint, then commit, and fence if the commit is refused.
 """
 
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from agents import books, history
-from app.books_codec import BooksCodec
-from app.exact.delivery import Delivery
-from app.exact.keeper import StateKeeper
-from app.exact.loopback import Loopback
-from app.exact.store import StateStore
-from app.history_codec import HistoryCodec
-from app.partitions import partition_of
-from app.processor import Rules
+from app.processing.processor import Rules
+from app.processing.state_codec import BooksCodec
+from app.state.history_chunks import HistoryCodec
+from app.topics.partitioner import partition_of
+from faust_exact.fast.local_delivery import Loopback
+from faust_exact.partition_states import StateKeeper
+from faust_exact.record_batch import Delivery
+from faust_exact.store import StateStore
 from tests.simulation.disk import Disk, store_on
 from tests.simulation.kafka import Batch
 

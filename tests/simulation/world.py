@@ -21,17 +21,17 @@ import rocksdict
 from faust.types import TP
 
 from agents.history import decode_closed
-from app.books_codec import BooksCodec
-from app.exact.checkpoints import NO_STATE
-from app.exact.loopback import Appended
-from app.exact.record import position_of
-from app.history_codec import Chunk, HistoryCodec
-from app.partitions import partition_of
-from app.processor import Processor, Rules
-from app.standing import standing
+from app.monitoring.task_dump import standing
+from app.processing.processor import Processor, Rules
+from app.processing.state_codec import BooksCodec
+from app.state.history_chunks import Chunk, HistoryCodec
+from app.topics.partitioner import partition_of
+from faust_exact.checkpoint import NO_STATE
+from faust_exact.fast.local_delivery import Appended
+from faust_exact.state_record import position_of
 from models.frame import decode_frame, encode_frame
 from models.window import encode_window
-from tests.processor.feeds import STEPS, Market, Venue, Writer
+from tests.processing.feeds import STEPS, Market, Venue, Writer
 from tests.simulation.clock import SimulatedLoop, simulated_time
 from tests.simulation.disk import Disk, WriteBatch
 from tests.simulation.kafka import SimulatedKafka, Stored

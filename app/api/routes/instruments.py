@@ -1,0 +1,48 @@
+"""`/v1/instruments`: what is ingested, in which unit, and how it stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from app.api.envelope import answer, meta_of_rows
+from app.api.query import known_states, parameters
+from app.durations import format_span
+from app.state.read_model import Serving
+from deribit.served_instruments import base_coin, is_linear
+from models.live import LiveState
+
+
+class Instruments:
+    """All instruments, by name."""
+
+    def __init__(self, serving: Serving) -> None:
+        self.serving = serving
+
+    async def listing(self, request: web.Request) -> web.Response:
+        """Return every instrument that is known to any worker."""
+        parameters(request, ())
+        serving, now_ms = self.serving, self.serving.now_ms()
+        rows = [self._row(state) for _, state in sorted(known_states(serving).items())]
+        meta = meta_of_rows(serving, rows, now_ms)
+        meta["lengths_ms"] = serving.lengths_ms
+        meta["hopping"] = [format_span(span) for span in serving.hopping]
+        return answer(rows, meta)
+
+    def _row(self, state: LiveState) -> dict[str, Any]:
+        name = state.instrument
+        linear = is_linear(name, state.linear)
+        return {
+            "instrument": name,
+            "channel": state.channel,
+            "linear": linear is True,
+            "size_unit": base_coin(name) if linear else "USD",
+            "status": self.serving.status_of(state),
+            "age_ms": self.serving.age_ms(state),
+            "simulated": state.simulated,
+            "worker": state.worker,
+            "partition": state.partition,
+            "gaps": state.gaps,
+            "refused": state.refused,
+        }

@@ -1,0 +1,1 @@
+"""The processes that `make demo` and `make live` start and supervise."""

@@ -1,0 +1,1 @@
+"""The modules that run compiled where a C compiler is at hand."""

@@ -1,0 +1,1 @@
+"""The venue to the topic `feed`: connections, subscriptions, frames."""

@@ -1,0 +1,1 @@
+"""Metrics, logs, and what watches over a running worker."""

@@ -1,0 +1,1 @@
+"""What a worker knows: agents write it, the API reads it."""

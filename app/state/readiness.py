@@ -1,0 +1,214 @@
+"""Whether a worker does its work, and what is not as it should be: for /readyz and the log.
+
+And whether it has read, since it started, how the instruments stand: for every other answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from faust.types import TP
+
+from app.state.read_model import Readiness
+
+if TYPE_CHECKING:
+    from app.state.worker_state import WorkerState
+    from models.live import LiveState
+
+READ_WITHIN_S: Final = 10.0
+"""After its own partitions are recovered a worker reads those of others on, which takes moments; a
+state that then does not come is better missing than all of them."""
+
+
+SNAPSHOT_WITHIN_S: Final = 15.0
+"""The venue sends all snapshots within a second; ingest asks again for 10 s."""
+MAX_APART_MS: Final = 2_000
+"""Two clocks that differ by more are set wrong: a record takes less to Kafka, a message to here."""
+
+
+class FirstReading:
+    """Whether the table of live states has been read since this worker started: once, for good.
+
+    Before, that an instrument is not in it says nothing.
+    """
+
+    def __init__(self, app: Any, table: Any) -> None:
+        self._app = app
+        self._table = table
+        self._recovered_s: float | None = None
+        """When the partitions that this worker owns were first seen to be read; monotonic."""
+        self._is_done = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all partitions have been read up to where they ended."""
+        app = self._app
+        if self._is_done or not app.rebalancing_count or app.rebalancing or app.in_recovery:
+            return self._is_done
+        now_s = time.monotonic()
+        if self._recovered_s is None:
+            self._recovered_s = now_s
+        self._is_done = not self._is_behind() or now_s - self._recovered_s > READ_WITHIN_S
+        return self._is_done
+
+    def _is_behind(self) -> bool:
+        """Whether partitions of other workers, for Faust standbys, have not been read to the end.
+
+        Faust calls a recovery complete without them, and takes what it has not begun for read. The
+        partitions of a global table are active ones to it, too, and what it reads of them it counts
+        there only.
+        """
+        recovery = self._app.tables.recovery
+        ends = recovery.standby_highwaters
+        counts = (recovery.standby_offsets, recovery.active_offsets)
+        for tp in recovery.standbys_for_table[self._table]:
+            end = ends.get(tp)
+            read = [count[tp] for count in counts if count.get(tp) is not None]
+            if end is None or end > max(read, default=-1):
+                return True
+        return False
+
+
+class FirstBooks:
+    """How long a worker that has started waits for the first books of its instruments.
+
+    The venue may never send one that was asked for, or send what is refused: that is said, but does
+    not keep a worker from being ready whose other instruments are.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[str, float] = {}
+
+    def is_over(self, missing: Iterable[str]) -> bool:
+        """Whether all that are without a book have been for longer than a snapshot takes."""
+        now_s = time.monotonic()
+        self._since_s = {name: self._since_s.get(name, now_s) for name in missing}
+        return all(now_s - since_s > SNAPSHOT_WITHIN_S for since_s in self._since_s.values())
+
+
+def readiness_of(shared: WorkerState) -> Readiness:
+    """Return whether a worker does its work; if not, why."""
+    app = shared.app
+    reasons: list[str] = []
+    owned = shared.books.partitions
+    if app.rebalancing:
+        reasons.append("partitions are being assigned")
+    elif app.in_recovery:
+        reasons.append("tables are being recovered")
+    if app.reach.is_lost:
+        reasons.append(app.reach.reason)
+    assigned = _assigned_partitions(shared)
+    if assigned - owned.keys():
+        reasons.append(f"partitions {sorted(assigned - owned.keys())} are not taken over yet")
+    if not app.consumer_is_ready:
+        reasons.append("not yet a member of the consumer group")
+    statuses: dict[str, int] = {}
+    for partition in owned.values():
+        for state in partition.states.values():
+            statuses[state.status] = statuses.get(state.status, 0) + 1
+    if not reasons and not shared.knows_states:
+        reasons.append("the states of other workers' instruments are being read")
+    if not reasons:
+        reasons += _missing(shared)
+    details = {
+        "worker": shared.worker,
+        "partitions": sorted(owned),
+        "instruments": len(shared.states()),
+        "owned": statuses,
+    }
+    if shared.ingest is not None:
+        details["connections"] = [one.status() for one in shared.ingest.connections]
+    return Readiness(not reasons, reasons, details, [] if reasons else _degraded(shared))
+
+
+def clock_troubles(shared: WorkerState) -> list[str]:
+    """Say which clocks differ by more than a message takes: whoever compares their times is wrong.
+
+    Ages and statuses do not depend on them.
+    """
+    troubles = [
+        f"the clock of {worker} is {_apart(ahead_ms)} Kafka's"
+        for worker, ahead_ms in sorted(shared.latest.ahead_ms().items())
+        if abs(ahead_ms) > MAX_APART_MS
+    ]
+    venue_ms = shared.venue_ahead_ms
+    if venue_ms is not None and abs(venue_ms) > MAX_APART_MS and not shared.simulated:
+        troubles.append(f"the clock of {shared.worker} is {_apart(venue_ms)} the venue's")
+    return troubles
+
+
+def _apart(ahead_ms: int) -> str:
+    return f"{abs(ahead_ms) / 1_000:.1f} s {'ahead of' if ahead_ms > 0 else 'behind'}"
+
+
+def _degraded(shared: WorkerState) -> list[str]:
+    """Say what is not as it should be, although the worker does its work."""
+    reasons: list[str] = []
+    if shared.ingest is not None:
+        reasons += shared.ingest.troubles()
+        waiting = shared.ingest.waiting()
+        if waiting.oldest_s * 1_000 > shared.stale_after_ms:
+            reasons.append(
+                f"{waiting.messages} messages and {waiting.frames} frames wait for Kafka, "
+                f"the oldest for {waiting.oldest_s:.1f} s"
+            )
+    quiet = [n for n in shared.books.partitions if shared.feed_age_ms(n) > shared.stale_after_ms]
+    behind = {n: lag for n in quiet if (lag := _lag(shared, n)) > 0}
+    if behind:
+        lag = sum(behind.values())
+        reasons.append(f"partitions {sorted(behind)} are behind: {lag} frames to be processed")
+    if silent := sorted(set(quiet) - behind.keys()):
+        reasons.append(f"the feed of partitions {silent} is stale")
+    answers = [state for state in shared.states().values() if state.status != "retired"]
+    if answers and all(shared.status_of(state) == "stale" for state in answers):
+        reasons.append(f"all {len(answers)} instruments are answered as stale")
+    if shared.ingest is not None:
+        missing = _without_book(shared.ingest.awaited(), shared.states())
+        if missing:
+            more = f" and {len(missing) - 1} others" * (len(missing) > 1)
+            reasons.append(f"{missing[0]}{more} have had no snapshot yet")
+    reasons += clock_troubles(shared)
+    reasons += shared.neighbour_troubles
+    states = shared.owned_states()
+    lost = [state for state in states if state.status != "live"]
+    if lost:
+        reasons.append(f"{len(lost)} of {len(states)} instruments have no live book")
+    return reasons
+
+
+def _lag(shared: WorkerState, number: int) -> int:
+    """Return how many frames of an owned partition wait, as of the last fetch."""
+    tp = shared.books.input_tp(number)
+    if not shared.app.consumer_is_ready or tp not in shared.app.consumer.assignment():
+        return 0
+    return (shared.app.consumer.highwater(tp) or 0) - shared.books.partitions[number].position
+
+
+def _missing(shared: WorkerState) -> list[str]:
+    """Say what is still without a book here or unknown to the views."""
+    known = shared.states()
+    if shared.app.options.ingest and shared.books.partitions:
+        if shared.ingest is None:
+            return ["ingest has not started yet"]
+        if shared.ingest.session is None and not known:
+            return ["not connected to the venue yet"]
+        awaited = shared.ingest.awaited()
+        missing = _without_book(awaited, known)
+        if not shared.first_books.is_over(missing):
+            return [f"{len(missing)} of {len(awaited)} instruments wait for their first snapshot"]
+    if known or (shared.ingest is not None and shared.ingest.knows_listing):
+        return []  # without an instrument, if nothing that was asked for can be had
+    return ["no instrument is known yet"]
+
+
+def _without_book(names: Iterable[str], known: Mapping[str, LiveState]) -> list[str]:
+    return [name for name in names if name not in known or known[name].status == "waiting"]
+
+
+def _assigned_partitions(shared: WorkerState) -> set[int]:
+    if not shared.app.consumer_is_ready:
+        return set()
+    assignment: set[TP] = shared.app.consumer.assignment()
+    return {tp.partition for tp in assignment if tp.topic == shared.books.topic}

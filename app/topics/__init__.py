@@ -1,0 +1,1 @@
+"""Kafka topics of the project: definitions, creation, checks at start."""

@@ -1,0 +1,36 @@
+"""What faults are made on, and what they share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exchange.call_faults import Trouble
+from exchange.errors import NOT_FOUND, RpcError, invalid_param
+from exchange.hub import Hub
+from exchange.params import Params
+from exchange.venue import Venue
+
+
+@dataclass(slots=True)
+class Stage:
+    """What a fault can reach."""
+
+    hub: Hub
+    venue: Venue
+    trouble: Trouble
+
+
+Action = Callable[[Stage], object]
+
+
+def positive(params: Params, name: str, default: int) -> int:
+    """Read a number from 1; raise RpcError for another."""
+    value = params.integer(name, default)
+    if value < 1:
+        raise invalid_param(name, "value must be at least 1")
+    return value
+
+
+def check_listed(stage: Stage, name: str) -> None:
+    """Raise RpcError if the venue has no such instrument."""
+    if stage.venue.state(name) is None:
+        raise RpcError(NOT_FOUND, data={"param": "instrument_name"})

@@ -1,0 +1,1 @@
+"""Options for speed: local delivery, batched output, eager start of coroutines."""

@@ -1,0 +1,1 @@
+"""One order book: its sides, top levels and depth bands."""

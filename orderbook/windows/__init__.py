@@ -1,0 +1,1 @@
+"""Windows: panes, spans, time-weighted sums, and the record that is published."""
