@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from app.verify.plain_book import PlainBook, parse
 from app.verify.records import Record, consumer, partitions_of, records_of, stream
 from app.verify.strays import is_stray
-from app.verify.truth import PlainBook, parse
 from models.frame import Notification, decode_frame
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the checker found: five figures, the sizes of what was compared, and the first offenders."""
+"""What the checker found: its figures, the sizes of what was compared, and the first offenders."""
 
 from __future__ import annotations
 
@@ -15,10 +15,17 @@ class Report:
 
     seed: int = 0
     lost: int = 0
-    """Windows that the feed gives and nobody published; notifications that never got to the feed;
-    records of the feed that no commit covers."""
+    """Windows that the feed gives and nobody published; notifications that a session did not get
+    between two that it got; records of the feed that no commit covers."""
+    missing: int = 0
+    """Notifications that the venue published and no session of ours received, whatever the reason:
+    most of them while no session was there."""
+    flagged: int = 0
+    """Windows that say that something is not known of them, or that were never published, although
+    they are whole by the venue's own log."""
     dup_effect: int = 0
-    """Published windows, repeats included, that differ from the oracle's."""
+    """Published windows, repeats included, that differ from the oracle's; and complete ones whose
+    numbers are not those of the venue's own log."""
     hash_equal: bool = True
     """Whether every state that a recovery would load is the oracle's as of its position."""
     wrong_served: int = 0

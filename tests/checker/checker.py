@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any
 
-from app.processing.processor import Rules
+from app.processing import processor
 from app.settings import Settings
 from app.topics.admin import changelog_name
 from app.verify.records import Record, committed, end_offsets, read_topic
 from app.verify.report import Report
-from app.verify.strays import without_strays
-from app.verify.truth import Truth, compare_feed
-from orderbook.units import UNIT
-from tests.checker.changelog import Recovered, compare_states
+from tests.checker.changelog import Claim, Recovered, compare_states
+from tests.checker.feed import frames_of, without_strays
 from tests.checker.missing_trades import compare_trades
-from tests.checker.missing_windows import compare_continuity
-from tests.checker.oracle import Oracle, WindowKey, published_key
-from tests.checker.reference import compare_reference
+from tests.checker.oracle import Answer, Key, WindowKey, answers, published_key, tasks_of
+from tests.checker.reading import Rules
 from tests.checker.served import Sample, Served
-
-REFERENCE_BUDGET_S: Final = 5.0
+from tests.checker.truth import Truth, compare_all, compare_feed
+from tests.checker.undisturbed import compare_undisturbed
 
 
 @dataclass(slots=True)
@@ -52,37 +50,57 @@ async def read_written(settings: Settings) -> Written:
 
 def check(
     written: Written,
-    rules: Rules,
+    rules: processor.Rules,
     *,
     truth: Path | None = None,
+    truth_bytes: int | None = None,
     samples: Iterable[Sample] = (),
     seed: int = 0,
-    reference_budget_s: float = REFERENCE_BUDGET_S,
 ) -> Report:
-    """Return what is wrong with what was written."""
+    """Return what is wrong with what was written.
+
+    `truth`: the venue's own log. `truth_bytes`: how long it was when the run began to end.
+    """
     report = Report(seed=seed)
+    of_reference = _rules(rules)
     recovered = Recovered()
     recovered.take(written.changelog)
     states = recovered.states(rules, report)
     report.compared["overtaken"] = len(recovered.overtaken)
     served = Served(list(samples), rules.stale_after_ms)
-    oracle = Oracle(rules, frozenset(states), on_state=served.see)
-    feed = without_strays(written.feed, len(written.ends), report)
-    oracle.replay(feed)
     report.count("feed_records", len(written.feed))
-    compare_states(states, oracle, written.committed, report)
+    feed = list(without_strays(frames_of(written.feed), len(written.ends), report))
+    tasks = tasks_of(feed, of_reference)
+    _ask(tasks.values(), states, served)
+    found = answers(tasks.values())
+    compare_states(states, tasks, found, written.committed, report)
     _compare_commits(written, report)
-    published = _compare_windows(written, oracle, report)
-    compare_continuity(feed, published, oracle.windows.keys(), rules.grace_ms, report)
+    published = _compare_windows(written, found, report)
+    served.take(found.values())
     served.compare(report)
     if truth is not None:
-        known = Truth.read(truth)
+        known = Truth.read(truth, truth_bytes)
         compare_feed(feed, known, report)
         compare_trades(feed, known, report)
-        _compare_final_books(oracle, known, report)
-    if reference_budget_s:
-        compare_reference(feed, published, rules, report, seed=seed, budget_s=reference_budget_s)
+        compare_all(feed, known, report)
+        compare_undisturbed(published, known, of_reference, report)
+        _compare_final_books(found, known, report)
     return report
+
+
+def _rules(rules: processor.Rules) -> Rules:
+    hopping = tuple((span.length_ms, span.hop_ms) for span in rules.hopping)
+    return Rules(rules.lengths_ms, rules.grace_ms, rules.stale_after_ms, hopping)
+
+
+def _ask(tasks: Iterable[Any], states: Iterable[Claim], served: Served) -> None:
+    """Ask the oracle for the states that are claimed, and for the books that were served."""
+    positions: dict[Key, set[int]] = {}
+    for claim in states:
+        positions.setdefault((claim.partition, claim.instrument), set()).add(claim.position)
+    for task in tasks:
+        task.positions = positions.get((task.partition, task.name), set())
+        task.change_ids = served.wanted(task.name)
 
 
 def _compare_commits(written: Written, report: Report) -> None:
@@ -94,44 +112,54 @@ def _compare_commits(written: Written, report: Report) -> None:
             report.name("lost", f"feed-{partition}: committed {position} of {end}")
 
 
-def _compare_windows(written: Written, oracle: Oracle, report: Report) -> dict[WindowKey, bytes]:
+def _compare_windows(
+    written: Written, found: Mapping[Key, Answer], report: Report
+) -> dict[WindowKey, dict[str, Any]]:
+    expected = {key: window for each in found.values() for key, window in each.windows.items()}
     published: dict[WindowKey, bytes] = {}
     for record in written.windows:
         value = record.value or b""
         key = published_key(value)
         report.count("windows" if key not in published else "repeated_windows")
-        published.setdefault(key, value)
-        expected = oracle.windows.get(key)
-        if expected is None or expected[0] != value:
+        is_same = published.setdefault(key, value) == value
+        if key not in expected:
             report.dup_effect += 1
-            why = "differs from" if expected else "is not among"
-            report.name("dup_effect", f"{tuple(key)} @{record.offset} {why} the oracle's")
-    for key, (_, closed_by) in oracle.windows.items():
-        if key not in published:
-            report.lost += 1
-            report.name("lost", f"{tuple(key)}, closed by feed@{closed_by.offset}")
-    for key in oracle.contradictions:
-        report.dup_effect += 1
-        report.name("dup_effect", f"{tuple(key)}: the feed gives it twice, and differently")
-    return published
+            report.name("dup_effect", f"{tuple(key)} @{record.offset} is not among the oracle's")
+        elif not is_same or (wrong := _wrong(json.loads(value), expected[key])):
+            report.dup_effect += 1
+            why = f"differs from the oracle's in {', '.join(wrong)}" if is_same else "is a repeat"
+            report.name("dup_effect", f"{tuple(key)} @{record.offset} {why}")
+    for key in expected.keys() - published.keys():
+        report.lost += 1
+        report.name("lost", f"{tuple(key)} was not published")
+    for each in found.values():
+        for key in each.contradictions:
+            report.dup_effect += 1
+            report.name("dup_effect", f"{tuple(key)}: the feed gives it twice, and differently")
+    return {key: json.loads(value) for key, value in published.items()}
 
 
-def _compare_final_books(oracle: Oracle, truth: Truth, report: Report) -> None:
-    for (_, name), state in oracle.processors.items():
-        book, channel = state.instrument.book, state.instrument.channel
-        if channel not in truth.ids or book.change_id is None:
+def _wrong(window: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    """Return the fields that differ, in value, kind of number, or place."""
+    if json.dumps(window) == json.dumps(expected):
+        return []
+    names = dict.fromkeys([*expected, *window])
+    differ = [name for name in names if repr(window.get(name)) != repr(expected.get(name))]
+    return differ or ["their order"]
+
+
+def _compare_final_books(found: Mapping[Key, Answer], truth: Truth, report: Report) -> None:
+    for answer in found.values():
+        if answer.channel not in truth.ids or answer.last is None:
             continue
-        expected = truth.book(channel, book.change_id)
+        expected = truth.book(answer.channel, answer.last.change_id)
         if expected is None:
             continue  # a book that the test itself injected
         report.count("final_books")
-        found = [
-            [(price, size) for price, size in side.levels()] for side in (book.bids, book.asks)
-        ]
         wanted: Sequence[list[tuple[int, int]]] = [
-            [(int(price * UNIT), int(size * UNIT)) for price, size in side]
+            [(int(price * 10**8), int(size * 10**8)) for price, size in side]
             for side in expected.sides()
         ]
-        if found != list(wanted):
+        if [list(answer.last.bids), list(answer.last.asks)] != list(wanted):
             report.hash_equal = False
-            report.name("hash_equal", f"{name}: not the venue's book of {book.change_id}")
+            report.name("hash_equal", f"{answer.key[1]}: not the venue's book")

@@ -11,19 +11,19 @@ from collections.abc import Iterable
 
 from app.verify.records import Record
 from app.verify.report import Report
-from app.verify.truth import Truth, frames_of, trades_of
-from models.frame import Disconnected, GapFound, Notification
+from tests.checker.feed import Frame
+from tests.checker.truth import Truth, trades_of
 
 
-def compare_trades(feed: Iterable[Record], truth: Truth, report: Report) -> None:
+def compare_trades(feed: Iterable[tuple[Record, Frame]], truth: Truth, report: Report) -> None:
     """Count trades that the venue has told between two that a session heard, and are not there."""
     last: dict[tuple[str, str], int] = {}
-    for _, frame in frames_of(feed):
-        for item in frame.items:
-            if isinstance(item, Disconnected | GapFound):
+    for _, frame in feed:
+        for kind, *fields in frame.items:
+            if kind in {"d", "g"}:
                 last.pop((frame.session, frame.instrument), None)
-            elif isinstance(item, Notification):
-                for name, number in trades_of(item.message):
+            elif kind == "n":
+                for name, number in trades_of(fields[1]):
                     where = frame.session, name
                     report.count("trades")
                     _between(truth.trades.get(name, []), last.get(where), number, name, report)

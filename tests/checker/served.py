@@ -6,16 +6,16 @@ live is believed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from app.processing.processor import Processor
-from app.verify.records import Record
 from app.verify.report import Report
-from orderbook.units import UNIT
+from tests.checker.oracle import Answer, Seen
 
+UNIT: Final = 10**8
+"""Levels are in units of 1e-8."""
 LATE_MS: Final = 1_000
 """So much later than `stale_after` an answer may still say live: two clocks, and one poll."""
 BANDS: Final = {
@@ -53,50 +53,25 @@ def samples_of(url: str, answer: dict[str, Any]) -> Iterator[Sample]:
         yield Sample(at_ms, url, meta["status"], data["instrument"], meta["change_id"], data)
 
 
-class _State(NamedTuple):
-    bids: tuple[Level, ...]
-    asks: tuple[Level, ...]
-    is_live: bool
-    superseded_ms: int | None
-
-
 @dataclass(slots=True)
 class Served:
-    """Samples to be compared; told every state of the oracle that they could be about."""
+    """Samples to be compared, and the books that they could be about."""
 
-    samples: Iterable[Sample]
+    samples: Sequence[Sample]
     stale_after_ms: int
-    _wanted: dict[str, set[int]] = field(default_factory=dict)
-    _states: dict[tuple[str, int | None], list[_State]] = field(default_factory=dict)
-    _current: dict[str, int | None] = field(default_factory=dict)
+    _answers: dict[str, Answer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.samples = [sample for sample in self.samples if sample.status == "live"]
-        for sample in self.samples:
-            if sample.change_id is not None:
-                self._wanted.setdefault(sample.instrument, set()).add(sample.change_id)
 
-    def see(self, state: Processor, record: Record) -> None:
-        """Keep a state of the oracle if a sample names it."""
-        book, name = state.instrument.book, state.name
-        before = self._current.get(name)
-        if before is not None and before != book.change_id:
-            self._supersede(name, before, state.received_ns // 1_000_000)
-        self._current[name] = book.change_id
-        if book.change_id not in self._wanted.get(name, ()):
-            return
-        states = self._states.setdefault((name, book.change_id), [])
-        is_live = state.status == "live"
-        if before != book.change_id or not states or states[-1].is_live != is_live:
-            bids, asks = tuple(book.bids.levels()), tuple(book.asks.levels())
-            states.append(_State(bids, asks, is_live, None))
+    def wanted(self, instrument: str) -> set[int]:
+        """Return the changes after which samples want to know the book."""
+        ids = {each.change_id for each in self.samples if each.instrument == instrument}
+        return {change_id for change_id in ids if change_id is not None}
 
-    def _supersede(self, name: str, change_id: int, at_ms: int) -> None:
-        states = self._states.get((name, change_id), [])
-        states[:] = [
-            state if state.superseded_ms is not None else state._replace(superseded_ms=at_ms)
-            for state in states
-        ]
+    def take(self, answers: Iterable[Answer]) -> None:
+        """Take the oracle's answers, which have the books."""
+        self._answers = {each.key[1]: each for each in answers}
 
     def compare(self, report: Report) -> None:
         """Count the answers that were marked live and are wrong."""
@@ -110,15 +85,18 @@ class Served:
     def _wrong(self, sample: Sample) -> str | None:
         if sample.change_id is None:
             return "live without a change_id"
-        states = [
-            s for s in self._states.get((sample.instrument, sample.change_id), ()) if s.is_live
+        answer = self._answers.get(sample.instrument)
+        books = [
+            book
+            for book in (answer.books if answer is not None else ())
+            if book.is_live and book.change_id == sample.change_id
         ]
-        if not states:
+        if answer is None or not books:
             return f"change {sample.change_id} was never live"
-        problems = [self._compare_one(sample, state) for state in states]
+        problems = [self._compare_one(sample, book) for book in books]
         return None if None in problems else problems[-1]
 
-    def _compare_one(self, sample: Sample, state: _State) -> str | None:
+    def _compare_one(self, sample: Sample, state: Seen) -> str | None:
         body = sample.body
         if "bids" in body:
             depth = body["depth"]
@@ -133,8 +111,9 @@ class Served:
                 if body[name] != number:
                     return f"{name} of change {sample.change_id} is {body[name]}, not {number}"
         late_ms = self.stale_after_ms + LATE_MS
-        if state.superseded_ms is not None and sample.at_ms > state.superseded_ms + late_ms:
-            return f"live {sample.at_ms - state.superseded_ms} ms after the book had moved on"
+        until_ms = state.superseded_ms
+        if until_ms is not None and sample.at_ms > until_ms + late_ms:
+            return f"live {sample.at_ms - until_ms} ms after the book had moved on"
         return None
 
 

@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from operator import attrgetter
 from typing import Final
 
@@ -33,6 +34,8 @@ class Sizes:
     ask: Decimal
     bid_usd: Decimal
     ask_usd: Decimal
+    imbalance: Fraction
+    """`(B−A)/(B+A)`; some level is there, so B+A is not 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +104,11 @@ def state_of(bid_side: Side, ask_side: Side) -> State:
 
 def _sizes(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> Sizes:
     zero, amount, usd = Decimal(0), attrgetter("amount"), attrgetter("usd")
+    bid, ask = sum(map(amount, bids), zero), sum(map(amount, asks), zero)
     return Sizes(
-        bid=sum(map(amount, bids), zero),
-        ask=sum(map(amount, asks), zero),
+        bid=bid,
+        ask=ask,
         bid_usd=sum(map(usd, bids), zero),
         ask_usd=sum(map(usd, asks), zero),
+        imbalance=Fraction(bid - ask) / Fraction(bid + ask),
     )

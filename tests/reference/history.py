@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.reference.book import Side, State, state_of
+from tests.reference.book import Level, Side, State, state_of
 from tests.reference.feed import BookMessage, Item, Malformed, Ticker, Trade, parse
 from tests.reference.silence import Silences
 
@@ -22,6 +22,10 @@ MAX_JUMP_MS: Final = 3_600_000
 """A longer step of the clock is not filled with windows."""
 MAX_QUIET_MS: Final = 3_000
 """A socket that was silent for longer makes its windows stale."""
+
+
+Book = tuple[list[Level], list[Level]]
+"""Bids and asks, best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,10 @@ class History:
 
     instrument: str
     channel: str
+    max_quiet_ms: int = MAX_QUIET_MS
+    linear: bool | None = None
+    """Whether sizes are in the base coin; None to take it from the name: `BTC_USDC-PERPETUAL`."""
+    silences: Silences = field(default_factory=Silences)
     clock_ms: int | None = None
     first_snapshot_ms: int | None = None
     states: list[tuple[int, State | None]] = field(default_factory=list)
@@ -98,7 +106,6 @@ class History:
     refused: list[str] = field(default_factory=list)
     _bids: Side = field(init=False)
     _asks: Side = field(init=False)
-    _silences: Silences = field(default_factory=Silences)
     _last_change_id: int | None = None
     _known: tuple[int, int] | None = None
     """The latest venue time told in this session, and the receive time of the last message then."""
@@ -109,20 +116,35 @@ class History:
     _last_trade_ms: int = 0
     """The latest time of a trade with a number."""
 
+    def __post_init__(self) -> None:
+        if self.linear is None:
+            self.linear = "_" in self.instrument
+
     @property
-    def linear(self) -> bool:
-        """Whether sizes are in the base coin: `BTC_USDC-PERPETUAL`, not `BTC-PERPETUAL`."""
-        return "_" in self.instrument
+    def book(self) -> Book | None:
+        """The book as it is now; None before the first snapshot."""
+        return (self._bids.levels(), self._asks.levels()) if self.first_snapshot_ms else None
+
+    @property
+    def change_id(self) -> int | None:
+        """The last change of the book; None if the next can only be a snapshot."""
+        return self._last_change_id
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the book follows its chain, and the venue is heard."""
+        is_stale = any(mark.kind == "stale" and mark.until_ms is None for mark in self.marks)
+        return bool(self.states) and self.states[-1][1] is not None and not is_stale
 
     def take(self, item: Item) -> None:
         """Write down what one item of the feed says."""
         kind = item[0]
         if kind == "message":
-            self._silences.message()
+            self.silences.message()
             self._received_ns = item[1]
             self._message(item[2])
         elif kind == "connected":
-            self._silences.connected()
+            self.silences.connected()
             self._end_session()
             self._known = None
         elif kind == "disconnected":
@@ -140,6 +162,10 @@ class History:
     def _end_session(self) -> None:
         """From here on nothing is known until it is told in the next session."""
         self._break("reconnect")
+        self.forget()
+
+    def forget(self) -> None:
+        """From here on trades and figures are not known until they are told again."""
         self._follow_trades(False)
         if self.clock_ms is None or self.first_snapshot_ms is None:
             self.tickers.clear()
@@ -216,8 +242,8 @@ class History:
         else:
             if self._last_change_id is not None and not self._holds(message):
                 self._break("gap")  # changes are missing since the last message
-            self._bids = Side(-1, self.linear)
-            self._asks = Side(+1, self.linear)
+            linear = self.linear is True
+            self._bids, self._asks = Side(-1, linear), Side(+1, linear)
         self._bids.apply(message.bids)
         self._asks.apply(message.asks)
         after = state_of(self._bids, self._asks)
@@ -266,11 +292,11 @@ class History:
 
     def _tick(self, venue_ms: int, quiet_ms: int) -> None:
         """Silence lasts from the clock before the tick that tells it to the tick that ends it."""
-        is_silent = self._silences.tick(venue_ms)
+        is_silent = self.silences.tick(venue_ms)
         self._know(venue_ms)
         before_ms = self.clock_ms
         lasting = [mark for mark in self.marks if mark.kind == "stale" and mark.until_ms is None]
-        if quiet_ms <= MAX_QUIET_MS and not is_silent:
+        if quiet_ms <= self.max_quiet_ms and not is_silent:
             for mark in lasting:
                 mark.until_ms = before_ms
             self._advance(venue_ms - TICK_LAG_MS)

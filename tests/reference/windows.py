@@ -31,7 +31,7 @@ from tests.reference.measures import (
 from tests.reference.spans import is_published, late_trades, starts_of
 from tests.reference.weights import Weighing
 
-__all__ = ["from_recording", "history_of", "published", "reference_windows"]
+__all__ = ["from_recording", "history_of", "published", "reference_windows", "windows_of"]
 
 GRACE_MS: Final = 250
 EXACT: Final = Context(prec=200, traps=[Inexact, InvalidOperation, DivisionByZero])
@@ -71,6 +71,20 @@ def reference_windows(
     `venue`: where all the sessions lead.
     """
     history = history_of(items, instrument=instrument, channel=channel)
+    return windows_of(
+        history, lengths_ms=lengths_ms, venue=venue, hopping=hopping, grace_ms=grace_ms
+    )
+
+
+def windows_of(
+    history: History,
+    *,
+    lengths_ms: Iterable[int],
+    venue: str | None = None,
+    hopping: Iterable[tuple[int, int]] = (),
+    grace_ms: int = GRACE_MS,
+) -> list[Window]:
+    """Return every window that a history closes, see `reference_windows`."""
     windows: list[tuple[int, int, int, Window]] = []
     with localcontext(EXACT):
         for length_ms, hop_ms in sorted({*hopping, *((length, length) for length in lengths_ms)}):

@@ -28,6 +28,8 @@ COLUMNS = (
     "dup_effect",
     "hash_equal",
     "wrong_served",
+    "flagged",
+    "missing",
     "ttr min / median / max, s",
     "limit, s",
     "SIGTERM max, s",
@@ -94,12 +96,24 @@ def row(runs: list[dict[str, Any]]) -> str:
         sum(run["dup_effect"] for run in runs),
         _hash_equal(runs),
         sum(run["wrong_served"] for run in runs),
+        _worst(runs, "flagged", "windows"),
+        _worst(runs, "missing", "published"),
         ttr,
         f"{runs[0]['ttr_limit_s']:g}",
         f"{max(stops):.1f}" if stops else "–",
         max(most - before for before, most in held) if held else "–",
     )
     return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _worst(runs: list[dict[str, Any]], figure: str, of: str) -> str:
+    """Return a figure's median and greatest value in a run, and the median of what it is of."""
+    known = [run for run in runs if figure in run and "published" in run["compared"]]
+    if not known:
+        return "–"
+    values = [run[figure] for run in known]
+    total = statistics.median(run["compared"][of] for run in known)
+    return f"{statistics.median(values):g} / {max(values)} of {total:g}"
 
 
 def _hash_equal(runs: list[dict[str, Any]]) -> str:

@@ -156,7 +156,7 @@ def behind(
             subject = Subject(Run(pipeline, seed), traffic)
             steps(subject)
             subject.settle()
-        report = subject.run.check(with_truth=False, reference_budget_s=0)
+        report = subject.run.check(with_truth=False)
     print(application, steps.__name__, report.to_dict())
     return report
 

@@ -1,63 +1,32 @@
 """The venue's own log against the feed: did everything get here, and is the final book the venue's?
 
-Only what the feed itself says is forgiven: between a mark (gap, disconnect) and the next snapshot a
-session knows that it knows nothing. Books are kept here in the plainest way, as text of decimals.
+Only what the feed itself says is forgiven where something counts as lost: between a mark (gap,
+disconnect) and the next snapshot a session knows that it knows nothing. What is missing counts all
+the same: every notification that the venue published and no session of ours received.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from app.verify.plain_book import PlainBook, parse
 from app.verify.records import Record
 from app.verify.report import Report
-from models.frame import Disconnected, Frame, GapFound, Notification, decode_frame
-
-Levels = dict[Decimal, Decimal]
+from tests.checker.feed import Frame
 
 
-@dataclass(slots=True)
-class PlainBook:
-    """Levels by price, as of a change_id."""
+class Told(NamedTuple):
+    """One line of the log."""
 
-    change_id: int | None = None
-    bids: Levels = field(default_factory=dict)
-    asks: Levels = field(default_factory=dict)
-
-    def apply(self, data: dict[str, Any]) -> None:
-        """Apply the data of a notification that is known to follow, or of a snapshot."""
-        if data.get("type") == "snapshot" or not data.get("prev_change_id"):
-            self.bids, self.asks = {}, {}
-        for levels, changes in ((self.bids, data["bids"]), (self.asks, data["asks"])):
-            for action, price, amount in changes:
-                if action == "delete" or not amount:
-                    levels.pop(Decimal(price), None)
-                else:
-                    levels[Decimal(price)] = Decimal(amount)
-        self.change_id = data["change_id"]
-
-    def sides(self) -> tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]:
-        """Return bids and asks, best first."""
-        return sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
-
-
-def parse(message: bytes) -> tuple[str, dict[str, Any]] | None:
-    """Return channel and data of an incremental book notification; None for anything else."""
-    if b'"book.' not in message:
-        return None
-    try:
-        params = json.loads(message, parse_float=Decimal)["params"]
-        channel, data = params["channel"], params["data"]
-        if channel.startswith("book.") and isinstance(data, dict) and "change_id" in data:
-            return channel, data
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return None
+    time_ms: int
+    channel: str
+    message: bytes
 
 
 def trades_of(message: bytes) -> list[tuple[str, int]]:
@@ -79,25 +48,44 @@ class Truth:
     messages: dict[str, dict[int, bytes]] = field(default_factory=dict)
     trades: dict[str, list[int]] = field(default_factory=dict)
     """By instrument: the numbers of the trades, ascending."""
+    told: dict[str, list[Told]] = field(default_factory=dict)
+    """By instrument: everything, in order."""
+    end_ms: int = 0
+    """Until when it is fair to ask what is missing: the run began to end then."""
 
     @classmethod
-    def read(cls, path: Path) -> Truth:
-        """Read a truth log: `time in ns`, a space, the message."""
-        truth = cls()
+    def read(cls, path: Path, until_bytes: int | None = None) -> Truth:
+        """Read a truth log: `time in ns`, a space, the message.
+
+        `until_bytes`: how long the log was when the run began to end; None for all of it.
+        """
+        truth, at = cls(), 0
         with path.open("rb") as file:
             for line in file:
                 if not line.endswith(b"\n"):
                     break  # the venue is still writing it
-                message = line.rstrip(b"\n").partition(b" ")[2]
-                parsed = parse(message)
-                if parsed is not None:
-                    channel, data = parsed
-                    change_id = data["change_id"]
-                    truth.ids.setdefault(channel, []).append(change_id)
-                    truth.messages.setdefault(channel, {})[change_id] = message
-                for name, number in trades_of(message):
-                    truth.trades.setdefault(name, []).append(number)
+                stamp, _, message = line.rstrip(b"\n").partition(b" ")
+                time_ms, at = int(stamp) // 1_000_000, at + len(line)
+                if until_bytes is None or at <= until_bytes:
+                    truth.end_ms = time_ms
+                truth._take(time_ms, message)
         return truth
+
+    def _take(self, time_ms: int, message: bytes) -> None:
+        parsed = parse(message)
+        if parsed is not None:
+            channel, data = parsed
+            self.ids.setdefault(channel, []).append(data["change_id"])
+            self.messages.setdefault(channel, {})[data["change_id"]] = message
+            name = channel.split(".")[1]
+            self.told.setdefault(name, []).append(Told(time_ms, channel, message))
+            return
+        trades = trades_of(message)
+        for name, number in trades:
+            self.trades.setdefault(name, []).append(number)
+        if trades:
+            name, channel = trades[0][0], json.loads(message)["params"]["channel"]
+            self.told.setdefault(name, []).append(Told(time_ms, channel, message))
 
     def between(self, channel: str, after: int, until: int) -> list[int]:
         """Return the ids with after < id ≤ until."""
@@ -128,35 +116,43 @@ class _Stretch:
     """The last id of an unbroken chain; None while the session knows that it has none."""
 
 
-def frames_of(feed: Iterable[Record]) -> Iterator[tuple[Record, Frame]]:
-    """Yield each record of the feed that holds a frame, and the frame."""
-    for record in feed:
-        try:
-            frame = decode_frame(record.value or b"")
-        except ValueError:
-            continue
-        yield record, frame
-
-
-def compare_feed(feed: Iterable[Record], truth: Truth, report: Report) -> None:
+def compare_feed(feed: Iterable[tuple[Record, Frame]], truth: Truth, report: Report) -> None:
     """Count notifications that are missing inside an unbroken stretch of a session, or are not the
     venue's."""
     stretches: dict[tuple[str, str], _Stretch] = {}
-    for record, frame in frames_of(feed):
+    for record, frame in feed:
         if frame.sequence and frame.channel in truth.ids:
             where = frame.instrument, frame.session
             stretch = stretches.setdefault(where, _Stretch(frame.session))
             _follow(frame, stretch, truth, report, f"feed-{record.partition}@{record.offset}")
 
 
+def compare_all(feed: Iterable[tuple[Record, Frame]], truth: Truth, report: Report) -> None:
+    """Count what the venue published, since a channel was first heard, and no session received."""
+    heard: defaultdict[str, set[bytes]] = defaultdict(set)
+    for _, frame in feed:
+        heard[frame.instrument].update(frame.messages())
+    for name, messages in heard.items():
+        begun: set[str] = set()
+        for told in truth.told.get(name, ()):
+            is_heard = told.message in messages
+            if told.channel in begun and told.time_ms <= truth.end_ms:
+                report.count("published")
+                if not is_heard:
+                    report.missing += 1
+                    report.name("missing", f"{told.channel} at {told.time_ms}")
+            elif is_heard:
+                begun.add(told.channel)
+
+
 def _follow(frame: Frame, stretch: _Stretch, truth: Truth, report: Report, where: str) -> None:
-    for item in frame.items:
-        if isinstance(item, GapFound | Disconnected):
+    for kind, *fields in frame.items:
+        if kind in {"g", "d"}:
             stretch.last = None
-        elif isinstance(item, Notification) and (parsed := parse(item.message)) is not None:
+        elif kind == "n" and (parsed := parse(fields[1])) is not None:
             channel, data = parsed
             if channel == frame.channel:
-                _notification(item.message, data, frame, stretch, truth, report, where)
+                _notification(fields[1], data, frame, stretch, truth, report, where)
 
 
 def _notification(
