@@ -182,12 +182,12 @@ class Steelyard(faust.App):  # type: ignore[misc]
 
     @property
     def knows_coordinator(self) -> bool:
-        """Whether the group has a coordinator, as far as the consumer knows."""
+        """Return whether the group has a coordinator, as far as the consumer knows."""
         return self._consumer is None or self.consumer.knows_coordinator
 
     @property
     def consumer_is_ready(self) -> bool:
-        """Whether the consumer has been given its partitions at least once."""
+        """Return whether the consumer has been given its partitions at least once."""
         return self._consumer is not None and self._assignment is not None
 
     def topic_name(self, name: str) -> str:

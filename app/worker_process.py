@@ -1,4 +1,4 @@
-"""What Faust's worker process does by itself, made plain: signals, its banner, its environment."""
+"""Faust's worker process made plain: signals, no banner, no environment variables."""
 
 from __future__ import annotations
 

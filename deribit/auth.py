@@ -1,4 +1,4 @@
-"""Who we are to the venue: the login of one session, what it sends and when it has to be renewed.
+"""Logs a session in: what it sends as credentials, and when the token has to be renewed.
 
 A signature is stamped with the venue's own clock, as its last answer told it, and with a nonce of
 its own: one that was made once is of no use later, and this machine's clock may be wrong. Secrets
@@ -23,7 +23,7 @@ LEAST_LIFE_S: Final = 1.0
 
 
 class Grant(StrEnum):
-    """How a login proves who it is."""
+    """The ways in which a login proves who it is."""
 
     CLIENT_CREDENTIALS = "client_credentials"
     """By the secret itself."""

@@ -1,4 +1,4 @@
-"""How long to wait, and how often to ask: policies as data, told the time.
+"""Backoff policies as data: how long to wait, how often to ask; they are told the time.
 
 `Backoff` gives the waits between attempts, `Attempts` counts them, `TokenBucket` paces calls.
 """

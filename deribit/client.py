@@ -55,7 +55,7 @@ SEND_TIMEOUT_S: Final = 10.0
 
 @dataclass(slots=True)
 class ClientCounts:
-    """What a client has seen, over all of its sessions."""
+    """Counts what a client has seen, over all of its sessions."""
 
     messages: int = 0
     bytes: int = 0
@@ -143,12 +143,12 @@ class Client:
 
     @property
     def waiting(self) -> int:
-        """How many events nobody has taken yet."""
+        """Return how many events nobody has taken yet."""
         return len(self._inbox)
 
     @property
     def waiting_since_ns(self) -> int | None:
-        """When the first of them was received; None if there is none."""
+        """Return when the first of them was received; None if there is none."""
         return self._inbox.oldest_ns
 
     def want(self, channels: Iterable[str]) -> None:

@@ -52,7 +52,7 @@ Message = tuple[str, Change | list[Trade] | Statement | Ignored]
 
 
 class Channel:
-    """What the name of a channel says."""
+    """A channel's name, taken apart."""
 
     __slots__ = ("head", "instrument", "is_book", "is_trades", "name", "other")
 
@@ -149,7 +149,7 @@ def channel_of(raw: bytes) -> str | None:
 
 
 def is_incremental_book(channel: str) -> bool:
-    """Whether a channel is `book.INSTRUMENT.INTERVAL`, whose changes form a chain."""
+    """Return whether a channel is `book.INSTRUMENT.INTERVAL`, whose changes form a chain."""
     return channel.startswith("book.") and channel.count(".") == 2
 
 

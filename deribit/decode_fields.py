@@ -1,4 +1,4 @@
-"""What the fields of the venue's messages may hold, and how a channel is about an instrument.
+"""Decodes single fields of the venue's messages: numbers, sides, names of channels.
 
 Shared by all decoders: one place says which numbers, times and names are believed.
 """

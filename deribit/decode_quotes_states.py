@@ -1,4 +1,4 @@
-"""What the venue says besides book and trades: its own figures, its best quotes, its states.
+"""Decodes the venue's messages besides books and trades: tickers, quotes, states.
 
 None of it enters a book. A best quote is what the rebuilt book is audited with; a grouped book is
 shown as the venue's own view and never measured, because a lost one cannot be noticed.

@@ -22,7 +22,7 @@ _Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Data(msgspec.Struct, gc=False):
-    """What the chain needs of a notification's data."""
+    """The part of a notification's data that the sequence check reads."""
 
     type: str | None = None
     change_id: _Id | None = None

@@ -31,7 +31,7 @@ class Inbox:
 
     @property
     def oldest_ns(self) -> int | None:
-        """When the first event was received; None if there is none."""
+        """Return when the first event was received; None if there is none."""
         return self._events[0][0] if self._events else None
 
     def offer(self, received_ns: int, event: Event, size: int) -> bool:

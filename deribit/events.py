@@ -1,4 +1,4 @@
-"""What a session tells its owner: a closed set of values, none of which carries a wall clock."""
+"""Events that a session hands to its owner: a closed set of values without a wall clock."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Connected(NamedTuple):
 
     @property
     def venue(self) -> str:
-        """Which venue it is, by its own word."""
+        """Return which venue it is, by its own word."""
         if self.simulated:
             return "simulated"
         return "deribit-test" if self.is_testnet else "deribit"
@@ -89,7 +89,7 @@ class Instrument(msgspec.Struct, frozen=True):
 
     @property
     def is_perpetual(self) -> bool:
-        """Whether it has no end: told by its settlement period, never by its name."""
+        """Return whether it has no end: told by its settlement period, never by its name."""
         return self.settlement_period == PERPETUAL
 
     @property

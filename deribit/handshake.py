@@ -28,7 +28,7 @@ Entered = list[Connected | Reconnect]
 
 
 class Entrance:
-    """How far a session has come, and what it asks for to come further."""
+    """Takes a session from its opening to its login: what was asked, and what comes next."""
 
     def __init__(self, login: Login | None, requests: Requests, clock: VenueClock) -> None:
         self.login = login
@@ -43,12 +43,12 @@ class Entrance:
 
     @property
     def is_known(self) -> bool:
-        """Whether the venue knows us, or need not."""
+        """Return whether the venue knows us, or need not."""
         return self.login is None or self.login.is_done
 
     @property
     def due(self) -> float:
-        """When the login has to be renewed."""
+        """Return when the login has to be renewed."""
         return math.inf if self.login is None else self.login.due
 
     def greet(self, now: float) -> None:

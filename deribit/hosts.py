@@ -1,4 +1,4 @@
-"""Which hosts are this machine, seen from itself."""
+"""Tells which hosts are this machine, seen from itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, an IPv6 address without brackets, is this machine."""
+    """Return whether a host, an IPv6 address without brackets, is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

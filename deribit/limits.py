@@ -47,7 +47,7 @@ SHARE_OF_POOL: Final = 0.6
 
 
 class Limits:
-    """What we allow ourselves of each pool; one object for all connections of a worker."""
+    """Our share of each of the venue's pools; one object for all connections of a worker."""
 
     def __init__(
         self, share_of_rate: float = SHARE_OF_RATE, share_of_pool: float = SHARE_OF_POOL

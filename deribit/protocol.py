@@ -167,7 +167,7 @@ class Session:
 
     @property
     def has_outgoing(self) -> bool:
-        """Whether there is something to send."""
+        """Return whether there is something to send."""
         return self._requests.has_outgoing
 
     def want(self, channels: Iterable[str], now: float) -> None:
@@ -318,7 +318,7 @@ class Session:
 
     @property
     def _may_ask(self) -> bool:
-        """Whether the venue would answer what we want to know."""
+        """Return whether the venue would answer what we want to know."""
         return not self.is_over and self._entrance.is_ready and self._entrance.is_known
 
     def _log_in_and_repeat(self, request: Request | None, now: float) -> list[Event]:
@@ -343,7 +343,7 @@ _ENDING: Final = (Reaction.RECONNECT, Reaction.LOG_IN)
 
 
 def _asks_who_we_are(code: int) -> bool:
-    """Whether an error means that the venue does not know, or no longer knows, who we are."""
+    """Return whether an error means that the venue does not, or no longer, know who we are."""
     return reaction_to(code) is Reaction.LOG_IN or code in (
         ErrorCode.RAW_NEEDS_AUTHORIZATION,
         ErrorCode.UNAUTHENTICATED_DISABLED,

@@ -1,4 +1,4 @@
-"""Which proxy the environment names for a venue; none for what is on this machine.
+"""Finds the proxy that the environment names for a venue; none for what is on this machine.
 
 As curl does: `https_proxy`, else `all_proxy`, in small letters or capitals; `no_proxy` exempts
 hosts.

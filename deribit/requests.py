@@ -34,7 +34,7 @@ class _Held(NamedTuple):
 
 
 class Requests:
-    """What was asked and not answered, what is to be sent, and what has to wait."""
+    """Keeps the requests of a session: unanswered, to be sent, and those that have to wait."""
 
     def __init__(self, limits: Limits, timeout_s: float) -> None:
         self._limits = limits
@@ -47,13 +47,13 @@ class Requests:
 
     @property
     def due(self) -> float:
-        """When something has to be done if nothing is heard: an answer missed, a hold ended."""
+        """Return when to act if nothing is heard: an answer is missed, or a hold has ended."""
         deadline = min((request.deadline for request in self._pending.values()), default=math.inf)
         return min(deadline, self._held_until)
 
     @property
     def has_outgoing(self) -> bool:
-        """Whether there is something to send."""
+        """Return whether there is something to send."""
         return bool(self._outgoing)
 
     def ask(self, method: Method, now: float, params: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class Requests:
         return next((one for one in self._pending.values() if one.deadline <= now), None)
 
     def is_asking(self, method: Method) -> bool:
-        """Whether a method has been asked for, or is to be, and was not answered."""
+        """Return whether a method has been asked for, or is to be, and was not answered."""
         return any(one.method is method for one in self._pending.values()) or any(
             one.method is method for one in self._held
         )

@@ -13,7 +13,7 @@ from deribit.vocabulary import SNAPSHOT
 
 
 class Step(Enum):
-    """What a message is to its chain."""
+    """The ways in which a message can relate to its chain."""
 
     SNAPSHOT = "snapshot"
     NEXT = "next"

@@ -1,4 +1,4 @@
-"""Which instruments are served, and in which unit the venue writes their sizes.
+"""Instruments that are served, and the unit in which the venue writes their sizes.
 
 Every published size is in USD, so the unit has to be known. The venue's list of instruments tells
 it; where only a name is known, as in a recording, the name does, if it is one of a future. Nothing
@@ -45,7 +45,7 @@ _VOLATILITY: Final = "DVOL"
 
 
 class Sizes(NamedTuple):
-    """How the venue writes the sizes of an instrument."""
+    """The ways in which the venue writes the sizes of an instrument."""
 
     linear: bool
     """Whether they are in the base coin, to be valued at their price; else they are in USD."""

@@ -29,7 +29,7 @@ class _WithoutMessages(logging.LoggerAdapter[logging.Logger]):
     """A logger without DEBUG, at which websockets prints every message: some carry secrets."""
 
     def isEnabledFor(self, level: int) -> bool:
-        """Whether a level is logged, whatever the logger below was set to."""
+        """Return whether a level is logged, whatever the logger below was set to."""
         return level > logging.DEBUG and super().isEnabledFor(level)
 
 

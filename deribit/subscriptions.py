@@ -1,4 +1,4 @@
-"""Which channels are wanted, which the venue has confirmed, and which calls close the difference.
+"""Subscriptions: wanted channels, confirmed ones, and the calls that close the difference.
 
 A book without a chain to build on is restarted: unsubscribe, wait for the answer, subscribe; for a
 second subscribe alone is answered, but brings no new snapshot. Restarts are batched, paced and, if
@@ -29,7 +29,7 @@ SNAPSHOT_TIMEOUT_S: Final = 10.0
 
 
 class Stage(Enum):
-    """Where a channel stands between the venue and us."""
+    """The stages of a channel between the venue and us."""
 
     IDLE = "idle"
     SUBSCRIBING = "subscribing"
@@ -70,7 +70,7 @@ class Subscription:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to do or to wait for."""
+        """Return whether nothing is left to do or to wait for."""
         if self.stage is Stage.REJECTED:
             return self.is_wanted
         waits = self.chain is not None and self.chain.is_waiting

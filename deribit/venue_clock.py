@@ -38,12 +38,12 @@ class VenueClock:
 
     @property
     def probe_due(self) -> float:
-        """When to ask for a reading; also if the last answer had none, not at once again."""
+        """Return when to ask for a reading; also if the last answer had none, not at once again."""
         return max(self._read_at, self._probed_at) + PROBE_INTERVAL_S
 
     @property
     def tick_due(self) -> float:
-        """When a tick is due that had to come without a reading; never before the first one."""
+        """Return when a tick without a reading is due; never before the first reading."""
         return self._tick_due
 
     def probed(self, now: float) -> None:

@@ -74,7 +74,7 @@ _INSTRUMENT: Final = re.compile(INSTRUMENT_NAME)
 
 
 def is_instrument_name(name: str) -> bool:
-    """Whether a text can be an instrument's name, and so a part of a channel's."""
+    """Return whether a text can be an instrument's name, and so a part of a channel's."""
     return _INSTRUMENT.fullmatch(name) is not None
 
 
@@ -89,7 +89,7 @@ class Channel(NamedTuple):
 
     @property
     def is_incremental_book(self) -> bool:
-        """Whether it is `book.INSTRUMENT.INTERVAL`, whose changes form a chain."""
+        """Return whether it is `book.INSTRUMENT.INTERVAL`, whose changes form a chain."""
         return self.kind == Kind.BOOK and bool(self.instrument) and bool(self.interval)
 
 
@@ -115,7 +115,7 @@ _GROUPED_BOOK: Final = re.compile(r"book\.(none|1|2|5|10|25|100|250)\.(1|10|20)"
 
 
 def is_channel_kind(text: str) -> bool:
-    """Whether a text names what can be followed: `trades`, `platform_state`, `book.none.10`."""
+    """Return whether a text names a kind of channel: `trades`, `platform_state`, `book.none.10`."""
     known = {*Kind, INSTRUMENT_STATE, PLATFORM_STATE}
     return text in known or _GROUPED_BOOK.fullmatch(text) is not None
 
@@ -174,7 +174,7 @@ class ErrorCode(IntEnum):
 
 
 class Reaction(Enum):
-    """What a reader does about an error reply."""
+    """The ways in which a reader reacts to an error reply."""
 
     REPORT = "report"
     """Say it; whatever was asked for is not available."""

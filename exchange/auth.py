@@ -28,7 +28,7 @@ SCOPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What a client may do, until when (monotonic), and where."""
+    """A login: what a client may do, until when (monotonic), and where."""
 
     token: str
     expires_at: float
@@ -78,7 +78,7 @@ class Credentials:
         return login, fields if state is None else {**fields, "state": state}
 
     def is_good(self, login: Login | None) -> bool:
-        """Whether a connection's login has not expired."""
+        """Return whether a connection's login has not expired."""
         return login is not None and self._now() < login.expires_at
 
     def of_token(self, token: str) -> Login | None:

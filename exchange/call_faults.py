@@ -27,7 +27,7 @@ class Refusal:
 
 @dataclass(slots=True)
 class Trouble:
-    """What waits for its victims, first come, first served."""
+    """Holds the faults that wait for a call, first come, first served."""
 
     calls: list[Ordered] = field(default_factory=list)
     handshakes: list[Refusal] = field(default_factory=list)

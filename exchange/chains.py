@@ -11,7 +11,7 @@ from exchange.instruments import Instrument
 
 
 class Chain:
-    """What everybody who follows `book.{instrument}.{interval}` was told last."""
+    """Keeps what everybody who follows `book.{instrument}.{interval}` was told last."""
 
     __slots__ = (
         "_asks",
@@ -68,7 +68,7 @@ class Chain:
 
     @property
     def is_told(self) -> bool:
-        """Whether nothing has happened since the last notification."""
+        """Return whether nothing has happened since the last notification."""
         return not self._bids and not self._asks
 
     def restart(self) -> None:

@@ -1,4 +1,4 @@
-"""What an exchange is started with: one frozen object, checked when it is made."""
+"""Configuration of an exchange: one frozen object, checked when it is made."""
 
 import math
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ class Fill(NamedTuple):
 
 @dataclass(slots=True)
 class Conservation:
-    """What went in and out of the book, ever."""
+    """Counts all that ever went in and out of the book."""
 
     placed: int = 0
     cancelled: int = 0

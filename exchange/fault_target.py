@@ -1,4 +1,4 @@
-"""What faults are made on, and what they share."""
+"""The parts of an exchange that faults act on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from exchange.venue import Venue
 
 @dataclass(slots=True)
 class Stage:
-    """What a fault can reach."""
+    """Gathers what a fault can reach."""
 
     hub: Hub
     venue: Venue

@@ -1,4 +1,4 @@
-"""What the venue states beside the book of one instrument: index, mark price and funding."""
+"""Index price, mark price and funding: what the venue states beside the book of an instrument."""
 
 from random import Random
 

@@ -31,7 +31,7 @@ DEFAULT_DEPTH = 5
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a method can reach."""
+    """Gathers what a method can reach."""
 
     stage: Stage
     credentials: Credentials

@@ -1,4 +1,4 @@
-"""What is said of the whole venue on `platform_state`: whether there is maintenance."""
+"""The channel `platform_state`: whether the whole venue is under maintenance."""
 
 from exchange.channels import Channel, notification
 from exchange.hub import Hub

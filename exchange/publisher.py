@@ -1,4 +1,4 @@
-"""What the model tells of its markets, on every channel that is followed.
+"""Publishes the model's markets on every channel that is followed.
 
 Books and trades are told as they come, and to the file of truth too; channels of state (ticker,
 quote, grouped book, perpetual) only when what decides about them has changed.
@@ -115,7 +115,7 @@ class Teller:
 
 
 def _runs_ahead(market: Market, step: int) -> bool:
-    """Whether a ticker comes before the book frame that it matches: two times of five.
+    """Return whether a ticker comes before the book frame that it matches: two times of five.
 
     In a capture of the real venue 40 of 89 tickers do.
     """

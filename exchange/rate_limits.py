@@ -11,7 +11,7 @@ REFILL_PER_S = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """What a call of one class costs, and how much its pool holds."""
+    """The cost of a call of one class, and how much its pool holds."""
 
     cost: int
     pool: int

@@ -1,4 +1,4 @@
-"""How much happens on each instrument, so that all together have the rate that was asked for."""
+"""Rates of the instruments, so that all together have the rate that was asked for."""
 
 from collections.abc import Sequence
 from math import log

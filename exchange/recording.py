@@ -122,7 +122,7 @@ def book_data(data: bytes) -> BookData | None:
 
 @dataclass(slots=True)
 class Contents:
-    """What a recording holds, found by reading it once."""
+    """The contents of a recording, found by reading it once."""
 
     channels: set[str] = field(default_factory=set)
     instruments: dict[str, "Sample"] = field(default_factory=dict)
@@ -168,7 +168,7 @@ def scan(path: Path) -> Contents:
 
 
 def metadata(name: str, sample: Sample, number: int) -> Fields:
-    """What can be said of an instrument that was met in a recording."""
+    """Return what can be said of an instrument that was met in a recording."""
     known = known_instrument(name)
     fields = describe(known, "open") if known else _inferred(name, number)
     tick, lot = _common_step(sample.prices), _common_step(sample.amounts)

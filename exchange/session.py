@@ -51,7 +51,7 @@ class Session:
 
     @property
     def wakes_at(self) -> float:
-        """When `due` must be asked next."""
+        """Return when `due` must be asked next."""
         if self._interval_s is None:
             return self._heard_at + IDLE_CLOSE_S * self.heartbeat_scale
         if self._asked_at is None:
@@ -59,7 +59,7 @@ class Session:
         return min(self._next_at, self._asked_at + HEARTBEAT_GRACE_S * self.heartbeat_scale)
 
     def due(self, now: float) -> list[Due]:
-        """What has to be done at that time."""
+        """Return what has to be done at that time."""
         if self._interval_s is None:
             if self.channels:
                 self._heard_at = now  # a follower may be silent as long as it likes

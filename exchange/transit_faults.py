@@ -1,4 +1,4 @@
-"""What happens to notifications on their way to the followers: marks, holds and silence.
+"""Faults of notifications on their way to the followers: marks, holds and silence.
 
 The venue itself does not notice: a notification that is dropped here is a gap to who follows.
 Marks are used up one by one, in the order in which they were made, by the next notifications of a
@@ -33,7 +33,7 @@ class Tamper:
         self.is_idle = False
 
     def release(self, channel: str) -> Sequence[bytes]:
-        """What was held, in order."""
+        """Return what was held, in order."""
         held = self._held.pop(channel, [])
         self._settle()
         return held
@@ -54,7 +54,7 @@ class Tamper:
         return kept
 
     def pass_on(self, channel: str, message: bytes) -> Sequence[bytes]:
-        """What to send now instead of the message."""
+        """Return what to send now instead of the message."""
         if self._is_muted:
             return ()
         if channel in self._held:

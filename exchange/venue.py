@@ -1,4 +1,4 @@
-"""What stands behind the protocol: a model of the market, or a recording of one."""
+"""The venue behind the protocol: a model of the market, or a recording of one."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -43,7 +43,7 @@ class Venue(Protocol):
         """The answer of `public/get_order_book` for an instrument that the venue has."""
 
     def offers(self, channel: Channel) -> bool:
-        """Whether there is such a channel."""
+        """Return whether there is such a channel."""
 
     def opening(self, channel: Channel) -> str | None:
         """The message that a new subscriber gets at once: the state so far."""

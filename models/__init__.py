@@ -1,1 +1,1 @@
-"""What leaves a process: records of the topics, state of the tables, answers of the views."""
+"""Records that leave a process: of the topics, of the tables, and the answers of the API."""

@@ -1,4 +1,4 @@
-"""What the views answer, as a schema: every answer and every error validates against these.
+"""The answers of the API as a schema: every answer and every error validates against these.
 
 Strict: a field more, a field less, a string for a number or a NaN is a fault. Unknown is null.
 """
@@ -101,7 +101,7 @@ class QualityMeta(Meta):
 
 
 class QualityRow(Answer):
-    """How far an instrument's numbers can be trusted; the counts are since its state began."""
+    """The quality of an instrument's numbers; the counts are since its state began."""
 
     instrument: Name
     channel: str
@@ -325,7 +325,7 @@ WindowsAnswer = Envelope[list[Window], WindowsMeta]
 
 
 class StreamEvent(Answer):
-    """What every event of /v1/stream and /v1/ws has."""
+    """The part that every event of /v1/stream and /v1/ws has."""
 
     as_of_ms: Milliseconds
     """When it was made: the rows' ages are of this moment."""

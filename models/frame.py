@@ -80,7 +80,7 @@ class Tick(msgspec.Struct, frozen=True, array_like=True, tag="t"):
 
 
 class Described(msgspec.Struct, frozen=True, array_like=True, tag="i"):
-    """What the venue's list of instruments says of this one, as far as it matters."""
+    """An item with what the venue's list of instruments says of this one, as far as it matters."""
 
     received_ns: int
     linear: bool | None = None
@@ -95,7 +95,7 @@ Item = Notification | Connected | Disconnected | TradesFollowed | GapFound | Tic
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):
-    """What arrived for one instrument in one turn of the loop."""
+    """A frame: what arrived for one instrument in one turn of the loop."""
 
     version: int
     instrument: str

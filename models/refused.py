@@ -1,4 +1,4 @@
-"""What was not understood, on the topic `refused`: why, from where, and the bytes themselves."""
+"""Records of the topic `refused`: what was not understood, why, from where, and its bytes."""
 
 from __future__ import annotations
 

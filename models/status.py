@@ -1,4 +1,4 @@
-"""How good what is said of an instrument is, in one word; from the best to the worst."""
+"""The status of an instrument's numbers, in one word; from the best to the worst."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to ingest, on the compacted topic `subscriptions`: one record per instrument."""
+"""Records of the compacted topic `subscriptions`: what to ingest, one per instrument."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """Whether an instrument is to be ingested, whatever the default set says."""
+    """Says that an instrument is, or is not, to be ingested, whatever the default set says."""
 
     instrument: str
     enabled: bool

@@ -1,4 +1,4 @@
-"""What happens to an order book, in the domain's words; numbers are units of 1e-8 (units.py)."""
+"""Events of an order book, in the domain's words; numbers are units of 1e-8 (units.py)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Windows = list[dict[str, Value]]
 
 
 class Status(StrEnum):
-    """Whether the book can be relied on, and if not, why."""
+    """The reliability of a book, and if it is not reliable, why."""
 
     WAITING = "waiting"
     """There has been no snapshot yet."""
@@ -217,7 +217,7 @@ class Instrument:
         return self._state
 
     def is_outdated(self, stated_ms: int) -> bool:
-        """Whether a figure that the venue stated then is too old to be of now."""
+        """Return whether a figure that the venue stated then is too old to be of now."""
         now_ms = self._known_or_clock()
         return now_ms is not None and is_outdated(stated_ms, now_ms)
 

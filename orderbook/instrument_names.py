@@ -1,4 +1,4 @@
-"""What can be the name of an instrument: one rule for channels, settings, requests and answers."""
+"""Names of instruments: one rule for channels, settings, requests and answers."""
 
 from typing import Final
 

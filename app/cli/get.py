@@ -19,7 +19,7 @@ Url = Annotated[str | None, typer.Option(help="Base URL of a worker; else the on
 
 
 class Resource(StrEnum):
-    """What can be asked for, named as in the API."""
+    """The resources that can be asked for, named as in the API."""
 
     INSTRUMENTS = "instruments"
     IMBALANCE = "imbalance"
@@ -29,12 +29,12 @@ class Resource(StrEnum):
 
     @property
     def is_of_one(self) -> bool:
-        """Whether there is an answer about one instrument only."""
+        """Return whether there is an answer about one instrument only."""
         return self in (Resource.BOOKS, Resource.WINDOWS)
 
     @property
     def is_of_all(self) -> bool:
-        """Whether there is an answer about all instruments only."""
+        """Return whether there is an answer about all instruments only."""
         return self in (Resource.INSTRUMENTS, Resource.QUALITY)
 
 

@@ -1,4 +1,4 @@
-"""How programs of this machine ask a worker: at which address, and never through a proxy.
+"""Asks a worker of this machine: at which address, and never through a proxy.
 
 A proxy in the environment is for the outside: it does not serve local names, and would be sent the
 token of the views.

@@ -39,7 +39,7 @@ _SIZES: Final = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
 
 class Failed(UserError):
-    """What was asked for was not done, though it was asked for rightly."""
+    """Is raised when a well-formed request could not be carried out."""
 
     exit_code = 1
 
@@ -121,7 +121,7 @@ def record(
 
 @dataclass(slots=True)
 class _Desk:
-    """What the person at the terminal is told."""
+    """Tells the person at the terminal how the recording goes."""
 
     console: Console
     folder: Path

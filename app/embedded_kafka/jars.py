@@ -48,7 +48,7 @@ class Jar:
 
     @property
     def relative_path(self) -> Path:
-        """Where a Maven repository keeps it."""
+        """Return where a Maven repository keeps it."""
         folder = Path(*self.group.split("."), self.artifact, self.version)
         return folder / f"{self.artifact}-{self.version}.jar"
 

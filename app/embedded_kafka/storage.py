@@ -1,4 +1,4 @@
-"""What an embedded broker has on disk: its configuration, its format, and whose it is.
+"""The disk of an embedded broker: its configuration, its format, and whose it is.
 
 <data_dir>/kafka/             the broker's log directory
 <data_dir>/kafka.properties   its configuration, written at each start
@@ -56,7 +56,7 @@ class Storage:
 
     @property
     def console_file(self) -> Path:
-        """What the Java runtime itself prints: almost nothing, unless it cannot run."""
+        """Return what the Java runtime itself prints: almost nothing, unless it cannot run."""
         return self.data_dir / "log" / "kafka-console.log"
 
     def lock(self) -> int:

@@ -86,7 +86,7 @@ def activate() -> str:
 
 
 def is_switched_off() -> bool:
-    """Whether the environment, or else `.env`, says that no build is to be used."""
+    """Return whether the environment, or else `.env`, says that no build is to be used."""
     value = os.environ.get(SWITCH)
     if not value:
         try:

@@ -41,7 +41,7 @@ class VenueRefused(UserError):
 
 @dataclass(slots=True)
 class IngestCounts:
-    """What all connections have seen, beside the counts of their clients and the outbox."""
+    """Counts what all connections have seen, beside the counts of their clients and the outbox."""
 
     gaps: int = 0
     duplicates: int = 0

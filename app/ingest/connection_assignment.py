@@ -1,4 +1,4 @@
-"""Which connection each instrument is on: it stays there while others come and go.
+"""Assigns instruments to connections: each stays where it is while others come and go.
 
 An instrument that changed its connection would lose its book for a moment, so nothing is evened
 out afterwards; what is new goes where there is most room.

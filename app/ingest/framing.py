@@ -48,7 +48,7 @@ class _Draft:
 
 @dataclass(slots=True)
 class _Stream:
-    """What is known of an instrument within the session."""
+    """Holds what is known of an instrument within the session."""
 
     partition: int
     session: str
@@ -78,7 +78,7 @@ class Outbox:
 
     @property
     def oldest_ns(self) -> int | None:
-        """When the first item of the first frame was received; None if there is none."""
+        """Return when the first item of the first frame was received; None if there is none."""
         return self._drafts[0].frame.items[0].received_ns if self._drafts else None
 
     def append(self, instrument: str, stream: _Stream, item: Item, size: int) -> None:
@@ -193,7 +193,7 @@ class Framer:
         return [name for name, stream in self._streams.items() if stream.is_open]
 
     def knows(self, instrument: str) -> bool:
-        """Whether an instrument is or was known in this session."""
+        """Return whether an instrument is or was known in this session."""
         return instrument in self._streams
 
     def channel_of(self, instrument: str) -> str | None:

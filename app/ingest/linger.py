@@ -1,4 +1,4 @@
-"""How long ingest collects messages before it appends them: the more is behind, the longer.
+"""The linger: for how long ingest collects messages before it appends them, longer under load.
 
 What a worker does for an append (the request, its answer, a turn of what is sent because of it) it
 does once, whatever is in it. One append is under way at a time, so that what comes meanwhile is

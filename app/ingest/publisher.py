@@ -33,7 +33,7 @@ PublishRefused = Callable[[bytes, bytes], Awaitable[object]]
 
 
 class _Append(NamedTuple):
-    """What was handed over together, all of one partition."""
+    """Holds records of one partition that were handed over together."""
 
     future: asyncio.Future[Any]
     frames: int

@@ -47,7 +47,7 @@ log = logging.getLogger("steelyard.ingest")
 
 
 class Waiting(NamedTuple):
-    """What Kafka has not got yet; all of it is bounded (docs/operations.md)."""
+    """Counts what Kafka has not acknowledged yet; all of it is bounded (docs/operations.md)."""
 
     messages: int
     """Of the venue, which wait for their turn."""
@@ -187,7 +187,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
 
     @property
     def simulated(self) -> bool | None:
-        """Whether the venue says that it is simulated; None before it was heard."""
+        """Return whether the venue says that it is simulated; None before it was heard."""
         return next((one.simulated for one in self.connections if one.simulated is not None), None)
 
     @property
@@ -235,7 +235,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
 
     @property
     def knows_listing(self) -> bool:
-        """Whether the venue has said which instruments there are."""
+        """Return whether the venue has said which instruments there are."""
         return bool(self.instruments)
 
     # The service

@@ -1,4 +1,4 @@
-"""What a worker ingests: the default set, changed for single instruments, in its partitions."""
+"""Plans the subscriptions: the default set, changed for single instruments, in own partitions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NONE: Final = _Override()
 
 
 class Wanted:
-    """Which instruments are ingested here, and on what channels.
+    """Decides which instruments are ingested here, and on what channels.
 
     What is asked for and cannot be had, because it is not served or the venue does not list it, is
     left out, and said: nobody can wait for it.

@@ -1,4 +1,4 @@
-"""What other parts of the worker count anyway, read when Prometheus asks. No cost in between.
+"""Reads what other parts of the worker count anyway, when Prometheus asks; no cost in between.
 
 A part that is not there (no ingest on this worker, no partition yet) has no sample, which is not 0.
 """

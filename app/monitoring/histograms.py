@@ -23,7 +23,7 @@ _BOUNDS: Final = (*map(floatToGoString, LATENCY_S), "+Inf")
 
 
 class Latency:
-    """How often a stage took how long."""
+    """A histogram of how long a stage took."""
 
     __slots__ = ("_counts", "_sum_s")
 

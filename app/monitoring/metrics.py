@@ -1,4 +1,4 @@
-"""What this worker counts and measures, for Prometheus: `/metrics`.
+"""Metrics of this worker, for Prometheus: `/metrics`.
 
 Names are written by hand; docker/prometheus and docker/grafana use them, and a test compares.
 Labels have few values, known beforehand: never an instrument, a client, or a text of the venue's.

@@ -1,4 +1,4 @@
-"""What a process that does not end is waiting for: each unfinished task, down to its last await.
+"""Lists the unfinished tasks of a process that does not end, each down to its last await.
 
 A worker that is ended because it stands says this, or its cause could never be found.
 """

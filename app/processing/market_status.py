@@ -1,4 +1,4 @@
-"""What the venue has told about an instrument besides its book and its trades, as of the feed.
+"""The market status of an instrument: what the venue announced besides book and trades.
 
 Nothing here enters a measure. It says in what market the numbers were made: whether the instrument
 is open, whether the venue is in maintenance, what its funding is, what its ticks are.
@@ -92,7 +92,7 @@ class Told:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the instrument has ended at the venue."""
+        """Return whether the instrument has ended at the venue."""
         return self.state in GONE_STATES
 
     @property

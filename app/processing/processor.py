@@ -48,7 +48,7 @@ RETIRING_REASONS: Final = frozenset({"unsubscribed", "delisted"})
 
 
 class Outcome:
-    """What a frame led to. No dataclass: compiled, those are made six times as slowly."""
+    """The outcome of one frame. No dataclass: compiled, those are made six times as slowly."""
 
     __slots__ = ("is_of_ended", "needs_resync", "refused", "windows")
 
@@ -254,7 +254,7 @@ class Processor:
         self.audit.interrupt()
 
     def _has_waited_too_long(self, venue_ms: int) -> bool:
-        """Whether a snapshot must be asked for (again): the one that was due may be refused."""
+        """Return whether a snapshot must be asked for, again if the last one was refused."""
         if self.instrument.is_live or self.end_reason or self.is_retired:
             self.asked_ms = 0
             return False
@@ -267,7 +267,7 @@ class Processor:
 
     @property
     def counts(self) -> Counter[str]:
-        """What became of frames and messages, by the names that answers use."""
+        """Return what became of frames and messages, by the names that answers use."""
         if self._changes:
             self._counts["changes"] += self._changes
             self._changes = 0
@@ -280,7 +280,7 @@ class Processor:
 
     @property
     def is_retired(self) -> bool:
-        """Whether there are no numbers: not served, given up by somebody's will, or ended."""
+        """Return whether there are no numbers: not served, unsubscribed, or ended."""
         return not self.is_served or self.end_reason in RETIRING_REASONS or self.told.is_gone
 
     def _note_retirement(self) -> None:

@@ -19,7 +19,7 @@ seen to be, by the silences between them."""
 
 
 class Silence:
-    """How long nothing has come of an instrument, and how long that is for it."""
+    """Detects that an instrument has been silent for too long, measured by its own past."""
 
     __slots__ = ("_began", "_ended", "_heard", "_heard_ms", "_heard_ticks", "_now_ms", "_silent_ms")
 

@@ -1,4 +1,4 @@
-"""How the state of an instrument becomes a record of the table `books`, and back.
+"""Encodes the state of an instrument as a record of the table `books`, and decodes it.
 
 One record holds position, book and open windows, so that they can never disagree. Invariants are
 checked when a record is written and when it is read; so is that the record's position is not below

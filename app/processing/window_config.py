@@ -1,4 +1,4 @@
-"""What windows depend on besides the feed, and until when an instrument has them."""
+"""Window configuration: lengths, grace, staleness; and until when an instrument has windows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orderbook.windows.span import Span, tumbling
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the windows depend on besides the feed; part of the state's identity."""
+    """The configuration that windows depend on besides the feed; part of the state's identity."""
 
     lengths_ms: tuple[int, ...]
     """Of the windows that do not overlap."""
@@ -37,7 +37,7 @@ class Retirement:
 
     @property
     def is_retired(self) -> bool:
-        """Whether the end was noted."""
+        """Return whether the end was noted."""
         return self.since_ms is not None
 
     def note(self, is_retired: bool, clock_ms: int | None) -> None:
@@ -54,7 +54,7 @@ class Retirement:
         return [window for window in windows if window["start_ms"] <= self.since_ms]
 
     def is_over(self, clock_ms: int | None) -> bool:
-        """Whether the last window has been published."""
+        """Return whether the last window has been published."""
         if self.since_ms is None:
             return False
         longest_ms = max(span.length_ms for span in self.rules.spans)

@@ -1,4 +1,4 @@
-"""What to record: kinds of channels for instruments, or channels by their full names."""
+"""Selects what to record: kinds of channels for instruments, or channels by their full names."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ _GZ_FORMAT: Final = 31
 
 
 class Compression(StrEnum):
-    """How a segment is written."""
+    """The ways in which a segment can be written."""
 
     NONE = "none"
     GZ = "gz"
@@ -23,7 +23,7 @@ class Compression(StrEnum):
 
     @property
     def suffix(self) -> str:
-        """What a file's name ends with."""
+        """Return what a file's name ends with."""
         return "" if self is Compression.NONE else f".{self.value}"
 
 

@@ -25,7 +25,7 @@ class RefusedMessage(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What became of the lines of a recording."""
+    """Counts what became of the lines of a recording."""
 
     lines: int = 0
     other: int = 0

@@ -53,7 +53,7 @@ class DerivedTicks:
         return ticks
 
     def is_over(self, received_ns: int) -> bool:
-        """Whether the session cannot have lasted until a line that was received at that time."""
+        """Return whether the session had ended before a line that was received at that time."""
         return self._due_ns is not None and received_ns - self._heard_ns > MAX_SILENCE_NS
 
     def before_end(self, received_ns: int) -> list[Tick]:

@@ -29,7 +29,7 @@ FAILED: Final = "failed"
 
 
 class Manifest(msgspec.Struct):
-    """What is known of one segment that is written to its end."""
+    """Describes one segment that is written to its end."""
 
     version: int
     segment: str
@@ -51,7 +51,7 @@ class Manifest(msgspec.Struct):
 
     @property
     def is_whole(self) -> bool:
-        """Whether the segment was written to its end."""
+        """Return whether the segment was written to its end."""
         return self.ended in (STOPPED, ROTATED)
 
 

@@ -30,7 +30,7 @@ class SubscribedMark(msgspec.Struct, frozen=True):
 
 
 class InstrumentMark(msgspec.Struct, frozen=True):
-    """What the venue's list of instruments says of one, as far as it matters (models/frame.py)."""
+    """A mark with what the venue's list of instruments says of one (models/frame.py)."""
 
     instrument: str
     linear: bool | None = None

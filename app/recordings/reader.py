@@ -46,7 +46,7 @@ class DamagedRecording(BadRecording):
 
 @dataclass(slots=True)
 class Place:
-    """Where a reader is."""
+    """The place of a reader in a recording."""
 
     path: Path | None = None
     line: int = 0
@@ -168,7 +168,7 @@ def read_lines(
 
 
 class _Damages:
-    """What is not whole among the lines of a file; neighbours are told as one."""
+    """Collects the damaged lines of a file; neighbours are told as one."""
 
     def __init__(self, place: Place, on_damage: OnDamage | None) -> None:
         self.size = 0

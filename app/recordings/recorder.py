@@ -53,7 +53,7 @@ class DiskRefused(Exception):
 
 @dataclass(slots=True)
 class RecorderCounts:
-    """What the recorder has seen since it started."""
+    """Counts what the recorder has seen since it started."""
 
     messages: int = 0
     bytes: int = 0
@@ -232,5 +232,5 @@ class Recorder:
 
 
 def _is_told(channel: str) -> bool:
-    """Whether readers have to know since when a channel was heard."""
+    """Return whether readers have to know since when a channel was heard."""
     return is_incremental_book(channel) or channel.startswith(f"{Kind.TRADES}.")

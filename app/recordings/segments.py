@@ -250,7 +250,7 @@ class Segments:
 
 
 def _is_within(limit_ns: int, since_ns: int, now_ns: int) -> bool:
-    """Whether less than a limit has passed; a clock that was set back tells nothing, so: no."""
+    """Return whether less than a limit has passed; False if the clock was set back."""
     return 0 <= now_ns - since_ns < limit_ns
 
 
@@ -266,7 +266,7 @@ def _locked(folder: Path) -> int:
 
 
 def is_in_use(folder: Path) -> bool:
-    """Whether a recorder writes into the folder now."""
+    """Return whether a recorder writes into the folder now."""
     try:
         os.close(_locked(folder))
     except FolderInUse:

@@ -1,4 +1,4 @@
-"""What a segment holds: a pure function of its lines and of where the books stood before them.
+"""Statistics of a segment: a pure function of its lines and of where the books stood before them.
 
 The recorder tallies what it writes and the check tallies what it reads; they must agree.
 """
@@ -17,7 +17,7 @@ from deribit.sequence_check import Chain, Step
 
 
 class ChannelTally(msgspec.Struct, omit_defaults=True):
-    """What came on one channel; the change_ids and what follows them are of incremental books."""
+    """Counts what came on one channel; change_ids and gaps are of incremental books only."""
 
     messages: int = 0
     snapshots: int = 0

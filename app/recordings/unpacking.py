@@ -202,7 +202,7 @@ def _trailing_zeros(file: BinaryIO, start: int) -> int:
 
 
 def _are_zeros(file: BinaryIO, size: int) -> bool:
-    """Whether the next bytes of a file are all zero."""
+    """Return whether the next bytes of a file are all zero."""
     while size > 0 and (chunk := file.read(min(READ_BYTES, size))):
         if chunk.count(0) != len(chunk):
             return False

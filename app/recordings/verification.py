@@ -35,7 +35,7 @@ DAMAGED: Final = "damaged"
 
 
 class Verdict(msgspec.Struct):
-    """What the check of a segment, or of the summary, has found."""
+    """The result of checking one segment, or the summary."""
 
     name: str
     status: str

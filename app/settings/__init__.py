@@ -158,7 +158,7 @@ class Settings(BaseSettings):
 
     @property
     def topic_prefix(self) -> str:
-        """What the names of the topics begin with."""
+        """Return what the names of the topics begin with."""
         return prefix_of(self.installation)
 
     @property
@@ -322,7 +322,7 @@ class Settings(BaseSettings):
 
     @property
     def serves_others(self) -> bool:
-        """Whether the views are bound to more than this machine."""
+        """Return whether the views are bound to more than this machine."""
         return not is_loopback(self.web_host)
 
 

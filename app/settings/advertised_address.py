@@ -1,4 +1,4 @@
-"""Where the other workers of an installation reach this one's views."""
+"""The address at which other workers of an installation reach this one's API."""
 
 from __future__ import annotations
 

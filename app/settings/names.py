@@ -1,4 +1,4 @@
-"""What a setting is called where a person sets it, and what to say of a name that is none.
+"""Environment variable names of settings, and warnings about unknown ones.
 
 A name that is no setting is said on stderr: a mistyped one would change nothing, in silence.
 
@@ -41,7 +41,7 @@ def values_given(env_file: Path | None) -> dict[str, str]:
 
 
 def is_service_link(value: object) -> bool:
-    """Whether a value is one that Kubernetes gives, which no setting has."""
+    """Return whether a value is one that Kubernetes gives, which no setting has."""
     return isinstance(value, str) and _SERVICE_LINK.match(value) is not None
 
 

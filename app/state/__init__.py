@@ -1,1 +1,1 @@
-"""What a worker knows: agents write it, the API reads it."""
+"""The state of a worker: agents write it, the API reads it."""

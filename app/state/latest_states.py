@@ -1,4 +1,4 @@
-"""What every worker knows of all instruments: the global table `latest`, each record decoded once.
+"""The latest states of all instruments: the global table `latest`, each record decoded once.
 
 The table has one value per partition, the states of all its instruments; it is written by whoever
 reads the partition of `live`, and reaches the other workers by its changelog. That is read anew

@@ -16,7 +16,7 @@ WHOLE_LIVE_S: Final = 2.0
 
 
 class Due(NamedTuple):
-    """What the next live record of a partition has to be made of."""
+    """Names what the next live record of a partition has to be made of."""
 
     states: list[Processor]
     changed: set[str]

@@ -1,4 +1,4 @@
-"""Whether a worker does its work, and what is not as it should be: for /readyz and the log.
+"""Readiness: whether a worker does its work, and what is degraded; for /readyz and the log.
 
 And whether it has read, since it started, how the instruments stand: for every other answer.
 """
@@ -29,7 +29,7 @@ MAX_APART_MS: Final = 2_000
 
 
 class FirstReading:
-    """Whether the table of live states has been read since this worker started: once, for good.
+    """Notes that the table of live states has been read once since this worker started.
 
     Before, that an instrument is not in it says nothing.
     """
@@ -43,7 +43,7 @@ class FirstReading:
 
     @property
     def is_done(self) -> bool:
-        """Whether all partitions have been read up to where they ended."""
+        """Return whether all partitions have been read up to where they ended."""
         app = self._app
         if self._is_done or not app.rebalancing_count or app.rebalancing or app.in_recovery:
             return self._is_done
@@ -54,7 +54,7 @@ class FirstReading:
         return self._is_done
 
     def _is_behind(self) -> bool:
-        """Whether partitions of other workers, for Faust standbys, have not been read to the end.
+        """Return whether others' partitions, for Faust standbys, have not been read to the end.
 
         Faust calls a recovery complete without them, and takes what it has not begun for read. The
         partitions of a global table are active ones to it, too, and what it reads of them it counts
@@ -72,7 +72,7 @@ class FirstReading:
 
 
 class FirstBooks:
-    """How long a worker that has started waits for the first books of its instruments.
+    """Limits how long a started worker waits for the first books of its instruments.
 
     The venue may never send one that was asked for, or send what is refused: that is said, but does
     not keep a worker from being ready whose other instruments are.
@@ -82,7 +82,7 @@ class FirstBooks:
         self._since_s: dict[str, float] = {}
 
     def is_over(self, missing: Iterable[str]) -> bool:
-        """Whether all that are without a book have been for longer than a snapshot takes."""
+        """Return whether all that are without a book have been for longer than a snapshot takes."""
         now_s = time.monotonic()
         self._since_s = {name: self._since_s.get(name, now_s) for name in missing}
         return all(now_s - since_s > SNAPSHOT_WITHIN_S for since_s in self._since_s.values())

@@ -1,4 +1,4 @@
-"""How old another worker's record is, whatever its clock says, and whatever this one's says.
+"""Ages of other workers' records, whatever their clocks say, and whatever this one's says.
 
 Kafka stamps each record as it appends it. The newest stamp that has come, and this process's
 monotonic time since, are a clock that nobody here sets: it is late by what a record takes from

@@ -138,7 +138,7 @@ async def _check_address(
 
 
 def is_of_here(host: str) -> bool:
-    """Whether an address is one of this machine: two workers cannot bind the same port of it."""
+    """Return whether an address is of this machine: two workers cannot bind the same port of it."""
     try:
         address = ip_address(host)
         family = socket.AF_INET if address.version == 4 else socket.AF_INET6
@@ -200,7 +200,7 @@ class Described:
 
 
 def _is_unknown(group: Described, settings: Settings) -> bool:
-    """Whether there may be workers of an earlier release in it, which Kafka does not tell of yet.
+    """Return whether workers of an earlier release may be in it that Kafka does not show yet.
 
     Those of this release are known by their client id.
     """

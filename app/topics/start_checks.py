@@ -1,4 +1,4 @@
-"""What must hold before a worker starts; a person is told what does not, and what to do."""
+"""Checks at start what must hold for a worker; says what does not, and what to do."""
 
 from __future__ import annotations
 

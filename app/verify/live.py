@@ -32,7 +32,7 @@ Sides = tuple[list[tuple[Decimal, Decimal]], list[tuple[Decimal, Decimal]]]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What somebody says that a book is."""
+    """A book as one party has it."""
 
     change_id: int
     sides: Sides
@@ -51,7 +51,7 @@ class NotAnswered(Exception):
 
 @dataclass(slots=True)
 class Verdict:
-    """What came of comparing one instrument with one other party."""
+    """The result of comparing one instrument with one other party."""
 
     instrument: str
     party: str

@@ -1,4 +1,4 @@
-"""What the checker found: its figures, the sizes of what was compared, and the first offenders."""
+"""The checker's report: five figures, the sizes of what was compared, and the first offenders."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong, and nothing took longer than it may."""
+        """Return whether nothing is wrong, and nothing took longer than it may."""
         return self.is_exact and not self.is_late
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing is wrong, however long it took."""
+        """Return whether nothing is wrong, however long it took."""
         return not self.lost and not self.dup_effect and self.hash_equal and not self.wrong_served
 
     @property
     def is_late(self) -> bool:
-        """Whether it took longer than allowed until all was live again."""
+        """Return whether it took longer than allowed until all was live again."""
         if self.ttr_s is None or self.ttr_limit_s is None:
             return False
         return self.ttr_s > self.ttr_limit_s

@@ -10,5 +10,5 @@ from models.frame import Frame
 
 
 def is_stray(frame: Frame, partition: int, partitions: int) -> bool:
-    """Whether a frame of one of so many partitions belongs in another; those of ticks never do."""
+    """Return whether a frame is in the wrong partition; those of ticks never are."""
     return bool(frame.sequence) and partition_of(frame.instrument, partitions) != partition

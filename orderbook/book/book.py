@@ -63,7 +63,7 @@ class Book:
         return None if change.previous_id == last else Gap(last, change.previous_id)
 
     def is_as(self, snapshot: Change) -> bool:
-        """Whether a snapshot says what the book holds already."""
+        """Return whether a snapshot says what the book holds already."""
         bids = Side(BID, snapshot.bids, linear=self.linear)
         asks = Side(ASK, snapshot.asks, linear=self.linear)
         return (
@@ -99,7 +99,7 @@ class Book:
 
     @property
     def is_two_sided(self) -> bool:
-        """Whether both sides have a level."""
+        """Return whether both sides have a level."""
         return bool(self.bids.keys and self.asks.keys)
 
     def check(self) -> None:

@@ -66,7 +66,7 @@ EQUAL: Final = Weights((WEIGHT_UNIT // FLOW_LEVELS,) * FLOW_LEVELS, 0, 0)
 
 
 class Fit:
-    """What the windows of one length have taught, and the weights that follow from it."""
+    """Fits the weights of the levels to the windows of one length."""
 
     __slots__ = ("_block", "_count", "_pending", "_period_ms", "_products", "_sums", "_weights")
 
@@ -191,7 +191,7 @@ def first_component(matrix: Matrix) -> list[int] | None:
 
 
 def _is_alone(matrix: Matrix, bits: int) -> bool:
-    """Whether one eigenvalue is all that there is, but for a part in 2 to the number of bits.
+    """Return whether one eigenvalue is all there is, but for a part in 2 to the number of bits.
 
     Of numbers that are not negative, the square of the sum exceeds the sum of the squares by twice
     their mutual products: by nothing if only one of them is not 0.

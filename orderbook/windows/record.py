@@ -119,7 +119,7 @@ def open_interest_usd(
 
 
 def is_outdated(stated_ms: int, now_ms: int) -> bool:
-    """Whether what a ticker stated is too old to say anything about a time."""
+    """Return whether what a ticker stated is too old to say anything about a time."""
     return now_ms - stated_ms > MAX_TICKER_AGE_MS
 
 

@@ -27,12 +27,12 @@ class Span(NamedTuple):
 
     @property
     def is_hopping(self) -> bool:
-        """Whether its windows overlap."""
+        """Return whether its windows overlap."""
         return self.hop_ms != self.length_ms
 
     @property
     def overlap(self) -> int:
-        """How many windows contain one instant."""
+        """Return how many windows contain one instant."""
         return self.length_ms // self.hop_ms
 
     def first_after(self, time_ms: int) -> int:

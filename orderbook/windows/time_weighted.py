@@ -18,7 +18,7 @@ from orderbook.windows.pane import Pane
 
 
 class Share:
-    """What both sides have within some levels or a band, their imbalance, and the sums over time.
+    """Both sides within some levels or a band, their imbalance, and its sums over time.
 
     Sizes are as quoted; `usd` is the same number for an inverse instrument. Where neither side has
     anything, there is no imbalance, and that time is not valid.
@@ -83,7 +83,7 @@ class Share:
 
 
 class Meter:
-    """What is measured of a book as of event time, and what of it no pane has yet.
+    """Measures a book as of event time, and holds what no pane has yet.
 
     The best levels are followed at each observation, for the means over observations. Spread and
     bands only enter means over time, so `settle` follows them, once time is about to pass.

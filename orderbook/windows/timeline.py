@@ -25,7 +25,7 @@ MAX_FILL_MS: Final = 3_600_000
 
 
 class Carried(NamedTuple):
-    """What lasts while the clock moves."""
+    """Gathers what lasts while the clock moves."""
 
     state: Snapshot | None
     """None while the book is not live and two-sided, and where no pane ends before the time."""
@@ -78,7 +78,7 @@ class Timeline:
 
     @property
     def is_started(self) -> bool:
-        """Whether there are windows yet."""
+        """Return whether there are windows yet."""
         return bool(self._series)
 
     def advance(self, clock_ms: int, to_ms: int, carried: Carried) -> list[Closed]:

@@ -1,4 +1,4 @@
-"""How the board looks: one table that fits the terminal, and whose quality is never out of sight.
+"""Renders the board: one table that fits the terminal and always shows the data's quality.
 
 Colour repeats what words and positions say: bids lie left of the middle and are blue, asks right
 and orange, so the table reads without colour as well.

@@ -1,4 +1,4 @@
-"""What `watch` shows, without a terminal: the rows of a stream, their ages, their last minutes."""
+"""The table of `watch`, without a terminal: rows of a stream, their ages, their last minutes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BADNESS: Final = (*STATUSES, NO_ANSWER)
 
 
 class Order(StrEnum):
-    """What comes first."""
+    """The orders in which rows can be shown."""
 
     INSTRUMENT = "instrument"
     IMBALANCE = "imbalance"
@@ -96,12 +96,12 @@ class Board:
             del self._past[name]
 
     def is_silent(self, now: float) -> bool:
-        """Whether the worker has said nothing for too long."""
+        """Return whether the worker has said nothing for too long."""
         return self._heard_at is None or now - self._heard_at > SILENT_AFTER_S
 
     @property
     def is_simulated(self) -> bool:
-        """Whether any instrument comes from a simulated venue."""
+        """Return whether any instrument comes from a simulated venue."""
         return any(state.get("simulated") for state in self._states.values())
 
     def rows(self, now: float, order: Order = Order.INSTRUMENT) -> list[Row]:
