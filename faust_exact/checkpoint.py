@@ -50,6 +50,11 @@ class Checkpoints(Generic[S]):
             partition = keeper.partitions.get(number)
             if partition is None:
                 return None
+            if partition.rewound_to is not None:
+                # What is computed again is not written before a commit says so: after a crash in
+                # between, the changelog would not be empty, and who begins at the old commit would
+                # take a state that misses what lies below it for whole.
+                return partition.rewound_to if keeper.may_send(partition) else None
             now = time.monotonic()
             records: dict[bytes, bytes | None] = {}
             sent: list[asyncio.Future[Any]] = []

@@ -208,6 +208,11 @@ class ExactConsumer(FetchingConsumer):
                 raise
             log.info("stopped during a commit: what follows the one before it will be replayed")
             return False
+        if did_commit:
+            for tp in offsets:
+                keeper = self._keeper(tp)
+                if keeper is not None:
+                    keeper.committed(tp)
         return did_commit
 
     # Giving up partitions

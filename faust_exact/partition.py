@@ -72,6 +72,8 @@ class Partition(Generic[S]):
     """The changelog offset that the next write will get, as long as nobody else writes."""
     is_alone: bool = True
     """Whether every record of the changelog since the take-over was written here."""
+    rewound_to: int | None = None
+    """Where it was begun, if that is below what is committed, and no commit has said so yet."""
     is_fenced: bool = False
     is_reread: bool = False
     """Whether the consumer is to go back to the position, and fetch from there on."""

@@ -266,6 +266,12 @@ class StateKeeper(Generic[S]):
         partition = self.partitions.get(tp.partition)
         return partition is not None and bool(partition.dirty or partition.unsure)
 
+    def committed(self, tp: TP) -> None:
+        """A commit was taken: whoever takes over now begins no higher than this worker did."""
+        partition = self.partitions.get(tp.partition)
+        if partition is not None:
+            partition.rewound_to = None
+
     def fence(self, tp: TP) -> None:
         """A commit was refused: the partition may have another owner, so nothing more is written.
 
@@ -330,6 +336,8 @@ class StateKeeper(Generic[S]):
         if number in store.doubtful:
             self.doubt(partition)
         self._repair(partition)
+        if committed is not None and partition.position < committed:
+            partition.rewound_to = partition.position
         self.partitions[number] = partition
         log.info(
             "%s-%d: taken over at offset %d, %d states; changelog read to %d",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import selectors
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
@@ -44,6 +44,16 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         super().__init__(_NothingToSelect())
         self._now_s = 0.0
+        self.after_step: Callable[[], None] | None = None
+        """Is called after all callbacks that were ready have run."""
+        self.failure: BaseException | None = None
+        """The first error that a callback raised."""
+        self.set_exception_handler(self._failed)
+
+    def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if "handle" in context and self.failure is None:
+            self.failure = error
 
     def time(self) -> float:
         """Return the simulated time, in seconds since the start."""
@@ -57,6 +67,8 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
                 raise StandsStill
             self._now_s = max(self._now_s, scheduled[0].when())
         super()._run_once()  # type: ignore[misc]
+        if self.after_step is not None:
+            self.after_step()
 
 
 class _Clock:

@@ -7,10 +7,12 @@ tests/system/chaos.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from faust_exact.store import StateStore
-from tests.faust_exact.test_store import store_in
+import faust
+
+from faust_exact.store import StateStore, StateTable
 
 
 class WriteBatch:
@@ -88,9 +90,15 @@ Disk = dict[tuple[str, int], dict[bytes, bytes]]
 """By table and partition: what is on it."""
 
 
-def store_on(disk: Disk, name: str, folder: Any) -> StateStore:
+@cache
+def _app() -> faust.App:
+    return faust.App("simulation", autodiscover=False)
+
+
+def store_on(disk: Disk, name: str) -> StateStore:
     """Return the product's store of a table, on a simulated disk."""
-    store = store_in(folder)
+    table = StateTable(_app(), name=name, partitions=1, key_type=bytes, value_type=bytes)
+    store: StateStore = table.data
 
     def open_(partition: int) -> Any:
         return Database(disk.setdefault((name, partition), {}))
