@@ -423,6 +423,24 @@ async def test_a_changelog_that_lost_records_means_computing_again(
     assert why in caplog.text
 
 
+async def test_what_is_computed_again_is_committed_before_anything_is_written(kit: Kit) -> None:
+    """A crash after the first record would leave a changelog that is not empty, and the commit of
+    before: the next owner would go on there, without what all other states were to be told.
+    """
+    kit.keeper.drop([0])
+    kit.store.opened_at[0] = -1
+    kit.keeper.begin(0, 6, 4, 9, range(0))  # the changelog is empty, and 6 is committed
+    tp = kit.keeper.input_tp(0)
+    await kit.take(b"a")
+    written = len(kit.log.records)
+    assert await kit.keeper.checkpoint(0) == 4
+    assert await kit.keeper.checkpoint(0, whole=True) == 4
+    assert len(kit.log.records) == written
+    kit.keeper.committed(tp)
+    assert await kit.keeper.checkpoint(0) == 5
+    assert len(kit.log.records) > written
+
+
 async def test_input_without_states_is_not_computed_again(tmp_path: Path) -> None:
     kit = Kit(tmp_path / "one")
 

@@ -43,6 +43,7 @@ class Client:
         self.unfetched: set[TP] = set()
         self._queues: dict[str, asyncio.Queue[Delivery]] = {}
         self._positions: dict[TP, int] = {}
+        self._committed: dict[TP, int] = {}
         self._undone: set[Delivery] = set()
         self._committing = asyncio.Lock()
         self._fetch_s = 0.02
@@ -185,7 +186,8 @@ class Client:
             for keeper in self.keepers:
                 for number in list(keeper.partitions):
                     tp = keeper.input_tp(number)
-                    if keeper.committable(tp) is None:
+                    at = keeper.committable(tp)
+                    if at is None or (at == self._committed.get(tp) and not keeper.is_dirty(tp)):
                         continue
                     position = await keeper.checkpoint(number, whole=whole)
                     if position is not None:
@@ -199,6 +201,7 @@ class Client:
                 for tp in filter(keeper.wants, offsets):
                     (keeper.committed if is_taken else keeper.fence)(tp)
             if is_taken:
+                self._committed |= offsets
                 await self.reach("committed")
             else:
                 self.world.note(self.name, "commit refused")
@@ -240,7 +243,7 @@ class Client:
                 tp, changelog = keeper.input_tp(number), keeper.changelog_tp(number)
                 log, states = self.world.kafka.logs[tp], self.world.kafka.logs[changelog]
                 begun.append((keeper, tp, log.first, log.end, range(states.first, states.end)))
-        committed = dict(self.world.kafka.committed)
+        self._committed = committed = dict(self.world.kafka.committed)
         await self.sleep(self.world.kafka.delay_s())
         if self.generation != generation:
             return

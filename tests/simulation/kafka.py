@@ -1,7 +1,7 @@
 """A simulated Kafka: replicated logs that compaction and retention shorten, and the wire to them.
 
 An append takes a simulated while to reach the leader of its partition, another until the replicas
-have it, and its acknowledgement another. Consumers see what the replicas have. A leader that is lost
+have it, and its acknowledgement another. Consumers see what the replicas have. A leader that dies
 takes with it what only it had: the producer sends that again, in order, or gives it up. An append
 may land twice, or fail with or without having landed; what a process had on its way lands although
 the process is gone.
@@ -100,6 +100,7 @@ class SimulatedKafka:
         """How much longer acknowledgements take than anything else."""
         self._wires: defaultdict[tuple[object, TP], deque[Request]] = defaultdict(deque)
         self._lands_at: dict[tuple[object, TP], float] = {}
+        self._answered_at: dict[tuple[object, TP], float] = {}
         self._held: set[object] = set()
         """Senders that are paused, and whose buffered requests wait with them."""
 
@@ -202,8 +203,11 @@ class SimulatedKafka:
             else:
                 request.future.set_result(SimpleNamespace(offset=offset))
 
-        delay_s = self.delay_s(self.slow_answers)
-        asyncio.get_running_loop().call_later(delay_s, request.answer, acknowledge)
+        # The answers of a connection come in order, whatever delays them.
+        before_s = self._answered_at.get(request.wire, 0.0) + 1e-6
+        at_s = max(before_s, self.now_s + self.delay_s(self.slow_answers))
+        self._answered_at[request.wire] = at_s
+        asyncio.get_running_loop().call_at(at_s, request.answer, acknowledge)
 
     # What happens to the logs
 

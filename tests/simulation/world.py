@@ -227,7 +227,7 @@ class World:
         return {
             tp: (self.kafka.committed.get(tp, 0), log.end)
             for tp, log in self.kafka.logs.items()
-            if tp.topic == "feed"
+            if tp.topic in ("feed", "closed")
         }
 
     def _is_done(self) -> bool:
