@@ -487,6 +487,8 @@ async def test_what_a_new_changelog_lacks_is_written_to_it(tmp_path: Path, is_la
     kit.log.records.clear()
     kit.keeper.begin(0, 2, 0, 2, range(0))
     assert kit.keeper.is_dirty(INPUT)
+    assert await kit.keeper.checkpoint(0) == 0
+    kit.keeper.committed(INPUT)
     await kit.keeper.checkpoint(0)
     assert {key for key, _ in kit.log.records} == kept.keys()
     assert dict(kit.log.records) == dict(kit.store.records(0))

@@ -230,6 +230,7 @@ async def test_the_offset_stays_until_all_is_written_again(
     kit.keeper.drop([0])
     kit.log.records.clear()
     kit.keeper.begin(0, 3, 0, 3, range(0))
+    kit.keeper.committed(INPUT)
     persisted = []
     for _ in range(3):
         await kit.keeper.checkpoint(0)

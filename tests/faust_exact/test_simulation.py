@@ -200,6 +200,7 @@ class Simulated:
             self.keeper.fence(TP("feed", 0))
         else:
             self.world.committed = safe
+            self.keeper.committed(TP("feed", 0))
 
     def kill(self) -> None:
         if self.checkpointing is not None:
