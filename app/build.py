@@ -12,7 +12,7 @@ from app.api.peer_signatures import Peers
 from app.api.push.window_source import Tap, consumer_of
 from app.api.site import Limits, install
 from app.monitoring.collector import WorkerCollector
-from app.monitoring.gc_tuning import Garbage
+from app.monitoring.gc_tuning import GcTuning
 from app.monitoring.monitor import Monitor
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def operate(app: Steelyard) -> None:
     tap = Tap(hub, lambda: consumer_of(configured.kafka), windows, configured.partitions)
     app.shared.on_closed = tap.own
     neighbours = Neighbours(app.shared, Owners(app.shared, Peers(app.shared.secret, token)))
-    watches = monitor.watch_loop, monitor.watch_state, neighbours.watch, Garbage().watch
+    watches = monitor.watch_loop, monitor.watch_state, neighbours.watch, GcTuning().watch
     for task in (tap.run, *watches):
         app.task(task)
 

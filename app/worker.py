@@ -22,7 +22,7 @@ from app.api.server import Runner
 from app.errors import UserError
 from app.monitoring.early_log import say
 from app.monitoring.logs import QUIET_LOGGERS, logging_config
-from app.monitoring.task_dump import standing
+from app.monitoring.task_dump import unfinished_tasks
 from app.settings import Settings, settings, warn_of_unknown_names
 from app.topics.ownership import client_id
 from app.topics.start_checks import check_start
@@ -248,7 +248,7 @@ def end_now(app: Steelyard) -> None:
     """
     thread = getattr(app._consumer, "_thread", None)
     loops = (app.loop, getattr(thread, "thread_loop", None))
-    for line in standing(loop for loop in loops if loop is not None):
+    for line in unfinished_tasks(loop for loop in loops if loop is not None):
         say("error", f"stands: {line}", app.options.log_format, in_worker=True)
     if app._consumer is not None and app.consumer.has_settled:
         log.warning("Faust did not stop within %.0f s of the last commit; ended", STOP_DEADLINE_S)

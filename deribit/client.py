@@ -23,7 +23,7 @@ from websockets.exceptions import ConnectionClosed
 
 from deribit.auth import Credentials
 from deribit.backoff import Attempts, Backoff
-from deribit.event_queue import Inbox, Stamped
+from deribit.event_queue import EventQueue, Stamped
 from deribit.events import (
     Connected,
     Disconnected,
@@ -35,7 +35,7 @@ from deribit.events import (
     Tick,
     Unreadable,
 )
-from deribit.frame_reader import Reader
+from deribit.frame_reader import FastConnection
 from deribit.limits import Limits
 from deribit.market_data import Dropped
 from deribit.protocol import Session
@@ -101,11 +101,11 @@ class Client:
         self._channels: tuple[str, ...] = ()
         self._sessions = 0
         self._session: Session | None = None
-        self._socket: Reader | None = None
+        self._socket: FastConnection | None = None
         self._healthy_since: float | None = None
         self._healthy_until = 0.0
         self._ended: Reconnect | Fatal | None = None
-        self._inbox = Inbox(queue_max_messages, queue_max_bytes)
+        self._inbox = EventQueue(queue_max_messages, queue_max_bytes)
         self._is_due = asyncio.Event()
         self._sleeps_until = -math.inf
         self._opening: asyncio.Timeout | None = None
@@ -195,7 +195,7 @@ class Client:
         finally:
             self._socket = None
 
-    async def _converse(self, socket: Reader) -> Reconnect | Fatal:
+    async def _converse(self, socket: FastConnection) -> Reconnect | Fatal:
         """Run one session on an open socket, to its end."""
         session = Session(
             self._channels,
@@ -225,7 +225,7 @@ class Client:
                 case None:
                     self._put(Disconnected("cancelled", "the client was cancelled"))
 
-    async def _listen(self, socket: Reader, session: Session) -> None:
+    async def _listen(self, socket: FastConnection, session: Session) -> None:
         """Hand to the session what arrives, until the connection ends; then make that known."""
         try:
             socket.listen(lambda messages: self._received(messages, session))
@@ -248,7 +248,7 @@ class Client:
             self._is_due.set()
         self._wake(session)
 
-    async def _drive(self, socket: Reader, session: Session) -> None:
+    async def _drive(self, socket: FastConnection, session: Session) -> None:
         """Send what there is to send, and call `tick` when it is due."""
         try:
             while self._ended is None:

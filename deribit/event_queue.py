@@ -15,7 +15,7 @@ Stamped = tuple[int, Event]
 """The receive time, ns since the epoch, and what happened."""
 
 
-class Inbox:
+class EventQueue:
     """Events in order, with the bytes of their messages counted."""
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:

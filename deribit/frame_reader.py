@@ -31,7 +31,7 @@ _TWO_BYTES: Final = 126
 _HEAD_BYTES: Final = 2
 
 
-class Reader(ClientConnection):
+class FastConnection(ClientConnection):
     """A connection that calls who listens; `recv` has no messages, only the end."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -27,7 +27,7 @@ Entered = list[Connected | Reconnect]
 """Nothing yet, or that the session is there, or that it cannot be."""
 
 
-class Entrance:
+class Handshake:
     """Takes a session from its opening to its login: what was asked, and what comes next."""
 
     def __init__(self, login: Login | None, requests: Requests, clock: VenueClock) -> None:

@@ -46,7 +46,7 @@ class Dropped:
     """Announcements of the platform that said nothing new; it makes two and a half a second."""
 
 
-class Feed:
+class MarketData:
     """The channels of a session and their chains."""
 
     def __init__(

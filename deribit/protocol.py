@@ -32,9 +32,9 @@ from deribit.events import (
     Reconnect,
     Unreadable,
 )
-from deribit.handshake import Entered, Entrance
+from deribit.handshake import Entered, Handshake
 from deribit.limits import Limits
-from deribit.market_data import Dropped, Feed
+from deribit.market_data import Dropped, MarketData
 from deribit.requests import REQUEST_TIMEOUT_S, Request, Requests
 from deribit.venue_clock import VenueClock
 from deribit.vocabulary import (
@@ -82,12 +82,12 @@ class Session:
         self.dropped = dropped if dropped is not None else Dropped()
         """How many notifications were not handed on."""
         backoff = backoff if backoff is not None else Backoff()
-        self._feed = Feed(backoff, rng, self.dropped, limits)
+        self._feed = MarketData(backoff, rng, self.dropped, limits)
         self._requests = Requests(limits, request_timeout_s)
         self._request_timeout_s = request_timeout_s
         self._clock = VenueClock()
         login = Login(credentials, rng) if credentials is not None else None
-        self._entrance = Entrance(login, self._requests, self._clock)
+        self._entrance = Handshake(login, self._requests, self._clock)
         self._lists_instruments = lists_instruments
         self._heard_at = -math.inf
         self._instruments_due = math.inf

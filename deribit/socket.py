@@ -9,7 +9,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from deribit.events import Reconnect
-from deribit.frame_reader import MAX_MESSAGE_BYTES, Reader
+from deribit.frame_reader import MAX_MESSAGE_BYTES, FastConnection
 from deribit.proxy import proxy_for
 from deribit.vocabulary import Ending
 
@@ -36,11 +36,11 @@ class _WithoutMessages(logging.LoggerAdapter[logging.Logger]):
 _log: Final = _WithoutMessages(logging.getLogger("steelyard.ingest.socket"), {})
 
 
-async def open_socket(url: str) -> Reader:
+async def open_socket(url: str) -> FastConnection:
     """Open a websocket; the caller bounds the time. Certificates are always verified."""
     connection = await connect(
         url,
-        create_connection=Reader,
+        create_connection=FastConnection,
         compression=None,  # a reader takes messages as they are on the wire
         max_size=MAX_MESSAGE_BYTES,
         open_timeout=None,
@@ -49,7 +49,7 @@ async def open_socket(url: str) -> Reader:
         proxy=proxy_for(url),
         logger=_log,
     )
-    assert isinstance(connection, Reader)
+    assert isinstance(connection, FastConnection)
     return connection
 
 

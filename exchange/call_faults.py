@@ -26,7 +26,7 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Trouble:
+class CallFaults:
     """Holds the faults that wait for a call, first come, first served."""
 
     calls: list[Ordered] = field(default_factory=list)

@@ -4,21 +4,21 @@
 """
 
 from exchange.faults import FAULTS, make
-from exchange.methods import Desk, Method
+from exchange.methods import Context, Method
 from exchange.params import Params
 from exchange.session import Session
 
 PREFIX = "simulator/"
 
 
-def disconnect_all(desk: Desk, session: Session, params: Params) -> int:
+def disconnect_all(desk: Context, session: Session, params: Params) -> int:
     """Cut every connection, the caller's after the answer; returns how many."""
     session.ends = True
     return 1 + desk.stage.hub.cut_all(spared=session.subscriber)
 
 
 def _method(name: str) -> Method:
-    def call(desk: Desk, session: Session, params: Params) -> object:
+    def call(desk: Context, session: Session, params: Params) -> object:
         return make(name, params)(desk.stage)
 
     return call

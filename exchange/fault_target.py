@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from exchange.call_faults import Trouble
+from exchange.call_faults import CallFaults
 from exchange.errors import NOT_FOUND, RpcError, invalid_param
 from exchange.hub import Hub
 from exchange.params import Params
@@ -11,15 +11,15 @@ from exchange.venue import Venue
 
 
 @dataclass(slots=True)
-class Stage:
+class FaultTarget:
     """Gathers what a fault can reach."""
 
     hub: Hub
     venue: Venue
-    trouble: Trouble
+    trouble: CallFaults
 
 
-Action = Callable[[Stage], object]
+Action = Callable[[FaultTarget], object]
 
 
 def positive(params: Params, name: str, default: int) -> int:
@@ -30,7 +30,7 @@ def positive(params: Params, name: str, default: int) -> int:
     return value
 
 
-def check_listed(stage: Stage, name: str) -> None:
+def check_listed(stage: FaultTarget, name: str) -> None:
     """Raise RpcError if the venue has no such instrument."""
     if stage.venue.state(name) is None:
         raise RpcError(NOT_FOUND, data={"param": "instrument_name"})

@@ -16,7 +16,7 @@ from exchange.errors import (
     RpcError,
     invalid_param,
 )
-from exchange.fault_target import Action, Stage, positive
+from exchange.fault_target import Action, FaultTarget, positive
 from exchange.hub import CLOSE_TOO_SLOW, TOO_SLOW, Subscriber
 from exchange.params import Params
 from exchange.transit_faults import Mark
@@ -41,7 +41,7 @@ def _marking(mark: Mark) -> Callable[[Params], Action]:
     def read(params: Params) -> Action:
         channel, count = params.text("channel"), positive(params, "count", 1)
 
-        def act(stage: Stage) -> str:
+        def act(stage: FaultTarget) -> str:
             stage.hub.tamper.mark(channel, mark, count)
             return "ok"
 
@@ -54,7 +54,7 @@ def delay(params: Params) -> Action:
     """The notifications of a channel wait for so long, and come all at once then."""
     channel, seconds = params.text("channel"), params.number("seconds")
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         stage.hub.tamper.hold(channel)
         asyncio.get_running_loop().call_later(seconds, stage.hub.release, channel)
         return "ok"
@@ -66,7 +66,7 @@ def mute(params: Params) -> Action:
     """No notification comes on any channel, though heartbeats do; for so long, or until calm."""
     seconds = params.number("seconds", 0.0)
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         stage.hub.tamper.mute(True)
         if seconds:
             asyncio.get_running_loop().call_later(seconds, stage.hub.tamper.mute, False)
@@ -122,7 +122,7 @@ def refuse_connections(params: Params) -> Action:
     if not 400 <= status <= 599:
         raise invalid_param("status", "value must be between 400 and 599")
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         stage.trouble.handshakes.append(Refusal(status, count or None))
         return "ok"
 
@@ -145,7 +145,7 @@ def malformed(params: Params) -> Action:
         raise invalid_param("name", f"value must be one of {', '.join(MALFORMED)}")
     chosen = [MALFORMED[name]] if name is not None else list(MALFORMED.values())
 
-    def act(stage: Stage) -> int:
+    def act(stage: FaultTarget) -> int:
         for message in chosen:
             stage.hub.inject(None, message.content, message.is_text)
         return len(chosen)
@@ -162,7 +162,7 @@ def inject(params: Params) -> Action:
 def calm(params: Params) -> Action:
     """All that lasts or waits for its victims ends; what was held back is sent."""
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         stage.hub.calm()
         stage.trouble.calm()
         if stage.venue.platform.is_locked:
@@ -175,14 +175,14 @@ def calm(params: Params) -> Action:
 def _ordering(params: Params, code: int | None) -> Action:
     method, count = params.text("method", ANY_METHOD), params.integer("count", 1)
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         stage.trouble.calls.append(Ordered(method, code, count or None))
         return "ok"
 
     return act
 
 
-def _each(stage: Stage, end: Callable[[Subscriber], None]) -> int:
+def _each(stage: FaultTarget, end: Callable[[Subscriber], None]) -> int:
     victims = tuple(stage.hub.connections)
     for victim in victims:
         end(victim)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Iterable
 from typing import Protocol
 
-from exchange.transit_faults import Tamper
+from exchange.transit_faults import TransitFaults
 
 CLOSE_TOO_SLOW = 4001
 TOO_SLOW = "connection_too_slow"
@@ -41,7 +41,7 @@ class Hub:
         self.connections: dict[Subscriber, None] = {}
         self.version = 0  # grows when a channel becomes live or is no longer
         self.subscribed = asyncio.Event()  # set by each subscription; who waits clears it
-        self.tamper = Tamper()
+        self.tamper = TransitFaults()
 
     def publish(self, channel: str, text: str) -> None:
         """Send a notification to everybody who follows the channel."""

@@ -11,7 +11,7 @@ MAX_FUNDING = 0.0005
 FUNDING_DAMPER = 0.00025
 
 
-class Reference:
+class IndexPrice:
     """Index and funding move once a second; the mark price goes with the mid at once."""
 
     __slots__ = ("_decimals", "_marked", "_random", "funding", "index", "index_price", "seconds")

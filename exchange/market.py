@@ -7,7 +7,7 @@ from exchange.chains import Chain
 from exchange.channels import INTERVALS, Channel
 from exchange.engine import Book, Direction
 from exchange.flow import OrderFlow
-from exchange.index_price import Reference
+from exchange.index_price import IndexPrice
 from exchange.instruments import Instrument
 from exchange.numbers import Raw, encode
 from exchange.tape import Tape
@@ -28,7 +28,7 @@ class Market:
         self.chains: dict[str, Chain] = {}
         self.tape = Tape(instrument, seed)
         self.version = 0  # grows with everything that a ticker could show
-        self._reference = Reference(instrument, seed)
+        self._reference = IndexPrice(instrument, seed)
         self._ticker = Ticker(instrument, self.tape, self._reference)
 
     def start_chains(self, change_id: int) -> None:

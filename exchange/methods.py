@@ -17,7 +17,7 @@ from exchange.errors import (
     RpcError,
     invalid_param,
 )
-from exchange.fault_target import Stage
+from exchange.fault_target import FaultTarget
 from exchange.hub import Hub
 from exchange.params import Params
 from exchange.session import Session
@@ -30,10 +30,10 @@ DEFAULT_DEPTH = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class Context:
     """Gathers what a method can reach."""
 
-    stage: Stage
+    stage: FaultTarget
     credentials: Credentials
     config: Config
 
@@ -46,10 +46,10 @@ class Desk:
         return self.stage.hub
 
 
-Method = Callable[[Desk, Session, Params], object]
+Method = Callable[[Context, Session, Params], object]
 
 
-def subscribe(desk: Desk, session: Session, params: Params) -> list[str]:
+def subscribe(desk: Context, session: Session, params: Params) -> list[str]:
     """The channels that are followed now; unknown ones are missing, without a word.
 
     One raw channel without login refuses the whole call. A channel that is followed already is
@@ -74,25 +74,25 @@ def subscribe(desk: Desk, session: Session, params: Params) -> list[str]:
     return followed
 
 
-def unsubscribe(desk: Desk, session: Session, params: Params) -> list[str]:
+def unsubscribe(desk: Context, session: Session, params: Params) -> list[str]:
     """The channels that this call ended."""
     ended = [name for name in reversed(_channel_names(params)) if name in session.channels]
     _unfollow(desk, session, ended)
     return ended
 
 
-def unsubscribe_all(desk: Desk, session: Session, params: Params) -> str:
+def unsubscribe_all(desk: Context, session: Session, params: Params) -> str:
     _unfollow(desk, session, list(session.channels))
     return "ok"
 
 
-def hello(desk: Desk, session: Session, params: Params) -> Fields:
+def hello(desk: Context, session: Session, params: Params) -> Fields:
     params.text("client_name")
     params.text("client_version")
     return {"version": SIMULATED_VERSION}
 
 
-def test(desk: Desk, session: Session, params: Params) -> Fields:
+def test(desk: Context, session: Session, params: Params) -> Fields:
     """Also the answer to a test_request."""
     session.answered()
     if params.text("expected_result", "") == "exception":
@@ -100,15 +100,15 @@ def test(desk: Desk, session: Session, params: Params) -> Fields:
     return {"version": SIMULATED_VERSION}
 
 
-def get_time(desk: Desk, session: Session, params: Params) -> int:
+def get_time(desk: Context, session: Session, params: Params) -> int:
     return desk.venue.now_us() // 1_000
 
 
-def status(desk: Desk, session: Session, params: Params) -> Fields:
+def status(desk: Context, session: Session, params: Params) -> Fields:
     return {"locked": "true" if desk.venue.platform.is_locked else "false", "locked_indices": []}
 
 
-def get_instruments(desk: Desk, session: Session, params: Params) -> list[Fields]:
+def get_instruments(desk: Context, session: Session, params: Params) -> list[Fields]:
     currency = params.choice("currency", CURRENCIES)
     kind = params.choice("kind", KINDS, "any")
     found = desk.venue.delisted() if params.flag("expired", False) else desk.venue.instruments()
@@ -119,7 +119,7 @@ def get_instruments(desk: Desk, session: Session, params: Params) -> list[Fields
     ]
 
 
-def get_order_book(desk: Desk, session: Session, params: Params) -> Fields:
+def get_order_book(desk: Context, session: Session, params: Params) -> Fields:
     name = params.text("instrument_name")
     depth = params.integer("depth", DEFAULT_DEPTH)
     if depth not in DEPTHS:
@@ -132,12 +132,12 @@ def get_order_book(desk: Desk, session: Session, params: Params) -> Fields:
     return desk.venue.order_book(name, depth)
 
 
-def auth(desk: Desk, session: Session, params: Params) -> Fields:
+def auth(desk: Context, session: Session, params: Params) -> Fields:
     session.login, fields = desk.credentials.login(params)
     return fields
 
 
-def set_heartbeat(desk: Desk, session: Session, params: Params) -> str:
+def set_heartbeat(desk: Context, session: Session, params: Params) -> str:
     interval_s = params.integer("interval")
     if interval_s < MIN_HEARTBEAT_S:
         raise invalid_param("interval", f"value must be >= {MIN_HEARTBEAT_S}")
@@ -145,7 +145,7 @@ def set_heartbeat(desk: Desk, session: Session, params: Params) -> str:
     return "ok"
 
 
-def disable_heartbeat(desk: Desk, session: Session, params: Params) -> str:
+def disable_heartbeat(desk: Context, session: Session, params: Params) -> str:
     session.beat(None, time.monotonic())
     return "ok"
 
@@ -153,7 +153,7 @@ def disable_heartbeat(desk: Desk, session: Session, params: Params) -> str:
 def _private(method: Method) -> Method:
     """The same method, for those who are logged in or bring a token; an expired one is 13009."""
 
-    def checked(desk: Desk, session: Session, params: Params) -> object:
+    def checked(desk: Context, session: Session, params: Params) -> object:
         token = params.optional_text("access_token")
         login = session.login
         if token is not None and (login is None or login.token != token):
@@ -175,7 +175,7 @@ def _channel_names(params: Params) -> list[str]:
     return names
 
 
-def _unfollow(desk: Desk, session: Session, names: list[str]) -> None:
+def _unfollow(desk: Context, session: Session, names: list[str]) -> None:
     for name in names:
         del session.channels[name]
         desk.hub.unsubscribe(name, session.subscriber)

@@ -18,7 +18,7 @@ from exchange.hub import Hub
 from exchange.instruments import catalogue, describe
 from exchange.market import Market
 from exchange.platform import Platform
-from exchange.publisher import Teller
+from exchange.publisher import Publisher
 from exchange.rates import order_rates
 from exchange.truth import Truth
 from exchange.venue import Fields
@@ -40,7 +40,7 @@ class Model:
         self._hub = hub
         self._truth = truth
         self.platform = Platform(hub)
-        self._teller = Teller(hub, truth, lambda: self._now_us)
+        self._teller = Publisher(hub, truth, lambda: self._now_us)
         self._speed = config.speed
         self._steps = 0
         self._follows_wall_clock = config.start_ms is None and config.speed == 1

@@ -20,8 +20,8 @@ from exchange.errors import (
     TOO_MANY_REQUESTS,
     RpcError,
 )
-from exchange.fault_target import Stage
-from exchange.methods import PUBLIC_METHODS, Desk, Method
+from exchange.fault_target import FaultTarget
+from exchange.methods import PUBLIC_METHODS, Context, Method
 from exchange.numbers import encode
 from exchange.params import Params
 from exchange.session import Session
@@ -43,7 +43,7 @@ class CallMade(NamedTuple):
 class Protocol:
     """Answers the requests of all connections of a venue."""
 
-    def __init__(self, stage: Stage, config: Config) -> None:
+    def __init__(self, stage: FaultTarget, config: Config) -> None:
         self.calls: deque[CallMade] = deque(maxlen=CALLS_KEPT)
         self._testnet = "true" if config.testnet else "false"
         secret = config.client_secret
@@ -53,7 +53,7 @@ class Protocol:
             config.token_lifetime_s,
             venue_ms=lambda: stage.venue.now_us() // 1_000,
         )
-        self._desk = Desk(stage, credentials, config)
+        self._desk = Context(stage, credentials, config)
         self._methods: dict[str, Method] = dict(PUBLIC_METHODS)
         if config.control:
             self._methods |= CONTROL_METHODS

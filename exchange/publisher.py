@@ -16,7 +16,7 @@ from exchange.truth import Truth
 STATE_TOPICS = ("grouped", "ticker", "perpetual", "quote")
 
 
-class Teller:
+class Publisher:
     """The way from the markets to the hub; `now_us` is the venue's clock of the last step."""
 
     def __init__(self, hub: Hub, truth: Truth, now_us: Callable[[], int]) -> None:

@@ -10,16 +10,16 @@ REFILL_PER_S = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Tariff:
+class CallCost:
     """The cost of a call of one class, and how much its pool holds."""
 
     cost: int
     pool: int
 
 
-DEFAULT = Tariff(cost=500, pool=50_000)  # a burst of 100 calls, 20/s sustained
-INSTRUMENTS = Tariff(cost=10_000, pool=500_000)  # 50, then 1/s
-SUBSCRIBE = Tariff(cost=3_000, pool=30_000)  # 10, then 3.3/s
+DEFAULT = CallCost(cost=500, pool=50_000)  # a burst of 100 calls, 20/s sustained
+INSTRUMENTS = CallCost(cost=10_000, pool=500_000)  # 50, then 1/s
+SUBSCRIBE = CallCost(cost=3_000, pool=30_000)  # 10, then 3.3/s
 TARIFFS = {
     "public/get_instruments": INSTRUMENTS,
     "public/subscribe": SUBSCRIBE,
@@ -28,11 +28,11 @@ TARIFFS = {
 
 
 @dataclass(slots=True)
-class Credits:
+class RateLimit:
     """The pools of one connection."""
 
-    _left: dict[Tariff, float] = field(default_factory=dict)
-    _filled_at: dict[Tariff, float] = field(default_factory=dict)
+    _left: dict[CallCost, float] = field(default_factory=dict)
+    _filled_at: dict[CallCost, float] = field(default_factory=dict)
 
     def pay(self, method: str, now: float) -> bool:
         """Pay for a call; False when the pool has not enough."""

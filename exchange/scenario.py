@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exchange.errors import RpcError
-from exchange.fault_target import Action, Stage
+from exchange.fault_target import Action, FaultTarget
 from exchange.faults import FAULTS, make
 from exchange.params import Params
 
@@ -49,7 +49,7 @@ def read_scenario(path: Path | None) -> list[Step]:
     return sorted(steps, key=lambda step: step.at_s)
 
 
-async def play(steps: Sequence[Step], stage: Stage) -> None:
+async def play(steps: Sequence[Step], stage: FaultTarget) -> None:
     """Make each fault when its time has come."""
     begin = time.monotonic()
     for step in steps:

@@ -16,10 +16,10 @@ from weakref import WeakSet
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from exchange.call_faults import Trouble
+from exchange.call_faults import CallFaults
 from exchange.config import Config
 from exchange.connection import CLOSE_TIMEOUT_S, Connection
-from exchange.fault_target import Stage
+from exchange.fault_target import FaultTarget
 from exchange.faults import make
 from exchange.hub import Hub
 from exchange.model import Model
@@ -52,7 +52,7 @@ class Exchange:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.hub = Hub()
-        self.trouble = Trouble()
+        self.trouble = CallFaults()
         self.handshakes: deque[Handshake] = deque(maxlen=HANDSHAKES_KEPT)
         self.port = 0
         self._stack = ExitStack()
@@ -86,7 +86,7 @@ class Exchange:
         with self._stack:
             truth = self._stack.enter_context(Truth(self.config.truth))
             self.venue = _venue(self.config, self.hub, truth)
-            self.stage = Stage(self.hub, self.venue, self.trouble)
+            self.stage = FaultTarget(self.hub, self.venue, self.trouble)
             self.protocol = Protocol(self.stage, self.config)
             scenario = read_scenario(self.config.scenario)
             numbers = count(1)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from exchange.auth import Login
 from exchange.hub import Subscriber
-from exchange.rate_limits import Credits
+from exchange.rate_limits import RateLimit
 
 HEARTBEAT_GRACE_S = 10.0  # an unanswered test_request closes the connection after this
 HEARTBEAT_STRETCH = 1.06  # measured on the real venue: 10.6 s at interval 10
@@ -20,7 +20,7 @@ class Session:
     number: int = 0  # of the connection, from 1
     heartbeat_scale: float = 1.0
     login: Login | None = None  # the last one, expired or not
-    credits: Credits = field(default_factory=Credits)
+    credits: RateLimit = field(default_factory=RateLimit)
     channels: dict[str, None] = field(default_factory=dict)
     ends: bool = False  # the connection is to be cut after the reply
     openings: list[str] = field(default_factory=list)  # to be sent right after the reply

@@ -4,7 +4,7 @@ Half of what the venue sends are tickers, and of twenty numbers most are those o
 """
 
 from exchange.engine import Book
-from exchange.index_price import Reference
+from exchange.index_price import IndexPrice
 from exchange.instruments import Instrument
 from exchange.numbers import encode, format_float
 from exchange.tape import Tape
@@ -28,7 +28,7 @@ class Ticker:
         "_trade_seq",
     )
 
-    def __init__(self, instrument: Instrument, tape: Tape, reference: Reference) -> None:
+    def __init__(self, instrument: Instrument, tape: Tape, reference: IndexPrice) -> None:
         self._instrument = instrument
         self._tape = tape
         self._reference = reference

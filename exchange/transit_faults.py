@@ -12,7 +12,7 @@ from typing import Literal
 Mark = Literal["drop", "twice", "swap"]
 
 
-class Tamper:
+class TransitFaults:
     """Decides, for each notification of a channel, what is sent in its place."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from exchange.call_faults import ANY_METHOD, Ordered
 from exchange.channels import INTERVALS
 from exchange.errors import SYSTEM_MAINTENANCE
-from exchange.fault_target import Action, Stage, check_listed, positive
+from exchange.fault_target import Action, FaultTarget, check_listed, positive
 from exchange.params import Params
 
 STATES = ("open", "locked", "halted", "inactive", "closed")
@@ -14,7 +14,7 @@ def gap(params: Params) -> Action:
     """The next change of an instrument vanishes on each of its incremental channels."""
     name, count = params.text("instrument_name"), positive(params, "count", 1)
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         check_listed(stage, name)
         for interval in INTERVALS:
             channel = f"book.{name}.{interval}"
@@ -28,7 +28,7 @@ def gap(params: Params) -> Action:
 def restart_ids(params: Params) -> Action:
     """All books go on under lower ids, each with a snapshot."""
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         stage.venue.restart_ids()
         return "ok"
 
@@ -39,7 +39,7 @@ def maintenance(params: Params) -> Action:
     """Nothing is traded, all calls are answered 11051, and platform_state says so; or it ends."""
     is_on = params.flag("on", True)
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         calls = stage.trouble.calls
         calls[:] = [one for one in calls if one != MAINTENANCE]
         if is_on:
@@ -54,7 +54,7 @@ def set_state(params: Params) -> Action:
     """An instrument is opened, locked, halted, or closed."""
     name, state = params.text("instrument_name"), params.choice("state", STATES)
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         check_listed(stage, name)
         stage.venue.set_state(name, state)
         return "ok"
@@ -71,7 +71,7 @@ def delist(params: Params) -> Action:
     """An instrument is closed for good."""
     name = params.text("instrument_name")
 
-    def act(stage: Stage) -> str:
+    def act(stage: FaultTarget) -> str:
         check_listed(stage, name)
         stage.venue.delist(name)
         return "ok"

@@ -13,7 +13,7 @@ from orderbook.book.book import Book, Crossed, Duplicate, Gap
 from orderbook.book.side import ASK, BID, Side
 from orderbook.events import Change, Ticker, Trade
 from orderbook.measures import Snapshot, measure
-from orderbook.trade_sequence import Numbering
+from orderbook.trade_sequence import TradeSequence
 from orderbook.units import from_record
 from orderbook.windows import pane as p
 from orderbook.windows.record import Value, is_outdated, window_record
@@ -82,7 +82,7 @@ class Instrument:
         self.has_jumped = False
         """Whether the last snapshot differed from a book that was live: changes were missing."""
         self._timeline = Timeline(spans=spans, grace_ms=grace_ms, linear=linear)
-        self._numbering = Numbering()
+        self._numbering = TradeSequence()
         self._waiting_flags = 0
         """Why a snapshot is waited for; a gap may have been followed by a disconnect."""
         self.is_top_new = False

@@ -18,7 +18,7 @@ class Numbered(NamedTuple):
     """If some did not, the latest time of a trade before them."""
 
 
-class Numbering:
+class TradeSequence:
     """The number of the last trade, by which repetitions and holes are known."""
 
     __slots__ = ("last",)

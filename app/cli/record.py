@@ -20,7 +20,7 @@ from rich.table import Table
 from app.cli.environment import load_settings
 from app.durations import parse_duration
 from app.errors import UserError
-from app.recordings.channel_selection import Choice
+from app.recordings.channel_selection import ChannelSelection
 from app.recordings.compression import Compression
 from app.recordings.manifest import Manifest
 from app.recordings.reader import BadRecording
@@ -85,7 +85,7 @@ def record(
         return
     settings = load_settings()
     try:
-        choice = Choice.parse(
+        choice = ChannelSelection.parse(
             _words(channels) or settings.channels,
             _words(instruments) or settings.instruments,
             _interval(interval or settings.book_interval),
@@ -158,7 +158,11 @@ class _Desk:
 
 
 async def _record(
-    settings: Settings, choice: Choice, segments: Segments, duration_ms: int | None, desk: _Desk
+    settings: Settings,
+    choice: ChannelSelection,
+    segments: Segments,
+    duration_ms: int | None,
+    desk: _Desk,
 ) -> None:
     client = Client(settings.venue_url, "recorder", credentials=settings.credentials)
     recorder = Recorder(client, choice, segments, desk.say)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 
 
-class Spread:
+class ConnectionAssignment:
     """Numbers the connections from 0 and gives each instrument one of them."""
 
     def __init__(self, max_channels: int) -> None:

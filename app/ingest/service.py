@@ -17,11 +17,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from mode import Service
 
 from app.ingest.connection import Connection, IngestCounts, VenueRefused
-from app.ingest.connection_assignment import Spread
+from app.ingest.connection_assignment import ConnectionAssignment
 from app.ingest.framing import Framer, Outbox
 from app.ingest.linger import linger_s
 from app.ingest.publisher import Publish, Publisher, PublishRefused
-from app.ingest.subscription_plan import FINEST_PUBLIC_INTERVAL, Wanted, perpetuals, why_not
+from app.ingest.subscription_plan import (
+    FINEST_PUBLIC_INTERVAL,
+    SubscriptionPlan,
+    perpetuals,
+    why_not,
+)
 from deribit import events
 from deribit.client import Client, ClientCounts
 from deribit.decode_books_trades import instrument_of, is_incremental_book
@@ -87,13 +92,13 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         self.outbox = Outbox()
         self.instruments: dict[str, events.Instrument] = {}
         """All open futures of the venue, as it described them last."""
-        self.wanted = Wanted(partition_of, instruments, kinds, book_interval)
+        self.wanted = SubscriptionPlan(partition_of, instruments, kinds, book_interval)
         self._refused: dict[str, str] = {}
         """What is asked for and not ingested, as it was last said."""
         self._worker = worker
         self._partition_of = partition_of
         self._another = another
-        self._spread = Spread(channels_per_connection)
+        self._spread = ConnectionAssignment(channels_per_connection)
         self._places: dict[str, int] = {}
         self._connections: dict[int, Connection] = {}
         self._clients_made = 1

@@ -21,7 +21,7 @@ class _Override(NamedTuple):
 _NONE: Final = _Override()
 
 
-class Wanted:
+class SubscriptionPlan:
     """Decides which instruments are ingested here, and on what channels.
 
     What is asked for and cannot be had, because it is not served or the venue does not list it, is

@@ -21,7 +21,7 @@ LOOKS_PER_WHOLE: Final = 60
 """Every hour what was set aside is looked at, too: some of it has become garbage, in cycles."""
 
 
-class Garbage:
+class GcTuning:
     """The rule by which this process collects."""
 
     def __init__(self) -> None:

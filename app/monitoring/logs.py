@@ -42,7 +42,7 @@ MOST_COMPARED: Final = 60
 log = logging.getLogger("steelyard.logs")
 
 
-class Restraint(logging.Filter):
+class RepeatLimit(logging.Filter):
     """Lets through a few lines a minute of what is said again and again, and counts the rest.
 
     While Kafka is away its clients repeat the same line many times a second.
@@ -97,7 +97,7 @@ def logging_config(configured: Settings) -> dict[str, Any]:
                 "processors": after(configured.log_format, secrets_of(configured)),
             }
         },
-        "filters": {"restraint": {"()": Restraint}},
+        "filters": {"restraint": {"()": RepeatLimit}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
@@ -130,7 +130,7 @@ def before(worker: str) -> list[Processor]:
 def after(log_format: str, secrets: Iterable[str]) -> list[Processor]:
     """Return what makes a line of an event."""
     without = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    hide = Hider(secrets)
+    hide = SecretFilter(secrets)
     if log_format == "json":
         return [
             without,
@@ -148,7 +148,7 @@ def after(log_format: str, secrets: Iterable[str]) -> list[Processor]:
     ]
 
 
-class Hider:
+class SecretFilter:
     """Takes secrets out of whatever is to be logged, tracebacks included."""
 
     def __init__(self, secrets: Iterable[str]) -> None:

@@ -44,7 +44,7 @@ FRAMES_SAID: Final = 12
 _ENDS: Final = "the worker ends, to be started again"
 
 
-class Pulse:
+class LoopWatchdog:
     """The watch over one loop; `beat` is called by a task on it."""
 
     def __init__(self, end: Callable[[int], object] = os._exit) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from app.monitoring.loop_watchdog import Pulse
+from app.monitoring.loop_watchdog import LoopWatchdog
 from app.state.readiness import clock_troubles
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Monitor:
 
     async def watch_loop(self) -> None:
         """Measure, again and again, how late the loop wakes a task; end it if it never does."""
-        lag, pulse = self.app.shared.metrics.loop_lag, Pulse()
+        lag, pulse = self.app.shared.metrics.loop_lag, LoopWatchdog()
         pulse.start()
         try:
             while True:

@@ -16,7 +16,7 @@ MOST_CHARS: Final = 200
 """Of the future that the innermost await waits for."""
 
 
-def standing(loops: Iterable[asyncio.AbstractEventLoop]) -> Iterator[str]:
+def unfinished_tasks(loops: Iterable[asyncio.AbstractEventLoop]) -> Iterator[str]:
     """Yield a line for each unfinished task of the loops, which may run in other threads."""
     for loop in loops:
         for task in asyncio.all_tasks(loop):

@@ -25,7 +25,7 @@ MAX_LOCKED_INDICES: Final = 100
 MAX_TICK_SIZES: Final = 100
 
 
-class Told:
+class MarketStatus:
     """The venue's latest word on everything around one instrument; None: it has said nothing."""
 
     def __init__(self) -> None:

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
-from app.processing.market_status import Told
-from app.processing.quote_audit import Audit
-from app.processing.staleness import Silence
+from app.processing.market_status import MarketStatus
+from app.processing.quote_audit import QuoteAudit
+from app.processing.staleness import StalenessDetector
 from app.processing.window_config import Retirement, Rules
 from deribit.decode_books_trades import Ignored, Unreadable, decode
 from deribit.decode_quotes_states import Figures, Quote, Statement
@@ -67,11 +67,11 @@ class Processor:
     def __init__(self, name: str, rules: Rules) -> None:
         self.name = name
         self.rules = rules
-        self.told = Told()
+        self.told = MarketStatus()
         self.is_served = False
         """Whether the unit of its sizes is known; nothing is computed of what is not served."""
-        self.audit = Audit()
-        self.silence = Silence()
+        self.audit = QuoteAudit()
+        self.silence = StalenessDetector()
         self.instrument = self._new_instrument()
         self.session = ""
         self.sequence = 0

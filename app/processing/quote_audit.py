@@ -29,7 +29,7 @@ Top = tuple[Level | None, Level | None]
 """Best bid and best ask; None for an empty side."""
 
 
-class Audit:
+class QuoteAudit:
     """The agreement of one book with the quotes of its instrument."""
 
     __slots__ = (

@@ -18,7 +18,7 @@ LEARNING_TICKS: Final = 5
 seen to be, by the silences between them."""
 
 
-class Silence:
+class StalenessDetector:
     """Detects that an instrument has been silent for too long, measured by its own past."""
 
     __slots__ = ("_began", "_ended", "_heard", "_heard_ms", "_heard_ticks", "_now_ms", "_silent_ms")

@@ -21,7 +21,7 @@ OTHER_INTERVAL = "100ms"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChannelSelection:
     """The channels to record, which may depend on what the venue lists."""
 
     kinds: tuple[str, ...]

@@ -27,7 +27,7 @@ class Compression(StrEnum):
         return "" if self is Compression.NONE else f".{self.value}"
 
 
-class Stream(Protocol):
+class Compressor(Protocol):
     """A compression under way; every call returns the bytes that are ready for the file."""
 
     def compress(self, data: bytes) -> bytes:
@@ -40,7 +40,7 @@ class Stream(Protocol):
         """End the stream."""
 
 
-def new_stream(compression: Compression) -> Stream:
+def new_stream(compression: Compression) -> Compressor:
     """Return a new stream."""
     match compression:
         case Compression.NONE:

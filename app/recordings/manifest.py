@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from app.recordings.reader import BadRecording, read_lines
-from app.recordings.statistics import Counts, Tally
+from app.recordings.statistics import Counts, SegmentStatistics
 from app.recordings.unpacking import Damage
 
 VERSION: Final = 1
@@ -108,9 +108,9 @@ def read_manifest(segment: Path) -> Manifest | None:
 _manifest = msgspec.json.Decoder(Manifest)
 
 
-def tally_of(segment: Path, positions: dict[str, int]) -> tuple[Tally, list[Damage]]:
+def tally_of(segment: Path, positions: dict[str, int]) -> tuple[SegmentStatistics, list[Damage]]:
     """Return the tally of a segment's whole lines, and what of it is not whole."""
-    tally, damages = Tally(positions), list[Damage]()
+    tally, damages = SegmentStatistics(positions), list[Damage]()
     try:
         for received_ns, message in read_lines(segment, on_damage=damages.append):
             tally.add(received_ns, message)

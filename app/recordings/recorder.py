@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.recordings.channel_selection import Choice
+from app.recordings.channel_selection import ChannelSelection
 from app.recordings.manifest import Manifest
 from app.recordings.marks import (
     ConnectedMark,
@@ -70,7 +70,9 @@ class RecorderCounts:
 class Recorder:
     """Moves what one client hears into segments, until the client is closed."""
 
-    def __init__(self, client: Client, choice: Choice, segments: Segments, say: Say) -> None:
+    def __init__(
+        self, client: Client, choice: ChannelSelection, segments: Segments, say: Say
+    ) -> None:
         self.client = client
         self.counts = RecorderCounts()
         self.channels: tuple[str, ...] = ()

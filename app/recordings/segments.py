@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from app.recordings import manifest as manifests
-from app.recordings.compression import Compression, Stream, new_stream
+from app.recordings.compression import Compression, Compressor, new_stream
 from app.recordings.manifest import Manifest, Summary
 from app.recordings.reader import DISCONNECT, SEGMENT_NAME, segments_of
-from app.recordings.statistics import Tally
+from app.recordings.statistics import SegmentStatistics
 
 FLUSH_NS: Final = 1_000_000_000
 """What came within this time before a kill may be lost."""
@@ -37,7 +37,9 @@ class FolderInUse(Exception):
 class Segment:
     """One file that is being written."""
 
-    def __init__(self, path: Path, stream: Stream, tally: Tally, first_ns: int) -> None:
+    def __init__(
+        self, path: Path, stream: Compressor, tally: SegmentStatistics, first_ns: int
+    ) -> None:
         self.path = path
         self.first_ns = first_ns
         self.size = 0
@@ -114,7 +116,7 @@ class Segments:
         self._rotate_bytes = rotate_bytes
         self._on_finished = on_finished
         self._number = 0
-        self._tally = Tally()
+        self._tally = SegmentStatistics()
         self._must_disconnect = False
         folder.mkdir(parents=True, exist_ok=True)
         self._lock: int | None = _locked(folder)
@@ -215,7 +217,7 @@ class Segments:
             ended_at = manifest.ended_at
             self._must_disconnect = manifest.ends_connected or not manifest.is_whole
             self._number = int(path.name[:6])
-        self._tally = Tally(ended_at)
+        self._tally = SegmentStatistics(ended_at)
         if self.adopted:
             manifests.write_whole(self.folder / manifests.SUMMARY_NAME, self.summary)
 
@@ -231,7 +233,7 @@ class Segments:
         ended: str,
         size: int,
         sha256: str,
-        tally: Tally,
+        tally: SegmentStatistics,
         started_at: dict[str, int],
     ) -> Manifest:
         return Manifest(

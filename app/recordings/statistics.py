@@ -91,7 +91,7 @@ _data = msgspec.json.Decoder(_Data)
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-class Tally:
+class SegmentStatistics:
     """Counts lines as they come, and follows the chain of every incremental book."""
 
     def __init__(self, positions: Mapping[str, int] | None = None) -> None:
@@ -119,9 +119,9 @@ class Tally:
             if chain.last is not None and not chain.is_waiting
         }
 
-    def next_segment(self) -> Tally:
+    def next_segment(self) -> SegmentStatistics:
         """Return the tally of the lines that follow in another segment."""
-        return Tally(self.positions())
+        return SegmentStatistics(self.positions())
 
     def add(self, received_ns: int, message: bytes) -> None:
         """Count a line."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from app.state.record_ages import Clocks
+from app.state.record_ages import RecordAges
 from models.live import LiveRecord, LiveState, decode_live, encode_live
 
 
@@ -26,7 +26,7 @@ class LatestStates:
         """By key: the value that was decoded last, and what it says."""
         self._sent: dict[bytes, tuple[bytes, LiveRecord]] = {}
         """By key: the value that was sent last and has not come back yet, and what it says."""
-        self.clocks = Clocks()
+        self.clocks = RecordAges()
         self._merged: tuple[list[LiveRecord], dict[str, LiveState]] = [], {}
         """What `states` returned last, and what it was made of."""
 

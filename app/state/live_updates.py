@@ -1,4 +1,4 @@
-"""`Heard`: what the feed of one partition has said, and how much of it the live records have told.
+"""Tracks, per feed partition, which instruments changed since the last `live` record.
 
 A live record names what has changed since the one before; every WHOLE_LIVE_S it names all, so that
 what is gone disappears, and what a worker cannot be sure of, because it missed a record, is known
@@ -27,7 +27,7 @@ class Due(NamedTuple):
     after_ms: int
 
 
-class Heard:
+class LiveUpdates:
     """One owned partition."""
 
     __slots__ = ("_changed", "_published_ms", "_told", "_was_heard", "_whole_at_s", "at_s")

@@ -49,7 +49,7 @@ class _Ahead:
         return max(self._now, self._before)
 
 
-class Clocks:
+class RecordAges:
     """Kafka's clock, and those of the processes whose live records have come."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:

@@ -16,7 +16,7 @@ from app.recordings.to_frames import REPLAYED
 from app.state.history_chunks import Chunk, HistoryCodec, chunk_key, chunk_number, chunk_prefix
 from app.state.latest_states import LatestStates
 from app.state.live_state import live_state
-from app.state.live_updates import Heard
+from app.state.live_updates import LiveUpdates
 from app.state.read_model import BookView, Owner, Readiness
 from app.state.readiness import FirstBooks, FirstReading, readiness_of
 from app.topics.partitioner import partition_of
@@ -94,7 +94,7 @@ class WorkerState:
         self.first_books = FirstBooks()
         self._windows: dict[str, dict[str, Any]] = {}
         """By instrument: its last closed window of the shortest length."""
-        self._heard: defaultdict[int, Heard] = defaultdict(Heard)
+        self._heard: defaultdict[int, LiveUpdates] = defaultdict(LiveUpdates)
         self._began_s = time.monotonic()
         self.venue_ahead_ms: int | None = None
         """By how much this worker's clock is ahead of the venue's, as of the last tick; it is never

@@ -27,7 +27,7 @@ SHARE: Final = 0.25
 """Of the venue's credits: workers at the same address need the rest."""
 
 
-class Desk:
+class VenueBooks:
     """One connection to the venue, one question at a time, opened again when it ends."""
 
     def __init__(self, url: str, limits: Limits | None = None) -> None:
@@ -111,12 +111,12 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(url: str | None) -> AsyncIterator[Desk | None]:
+async def desk(url: str | None) -> AsyncIterator[VenueBooks | None]:
     """Give a connection to the venue, if there is a URL."""
     if url is None:
         yield None
         return
-    found = Desk(url)
+    found = VenueBooks(url)
     await found.open()
     try:
         yield found

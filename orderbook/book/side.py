@@ -13,7 +13,7 @@ from typing import Final
 
 from orderbook.book.depth_bands import Bands
 from orderbook.book.search import place_of
-from orderbook.book.top_levels import FRONT_LEVELS, Front
+from orderbook.book.top_levels import FRONT_LEVELS, TopLevels
 from orderbook.events import Level
 from orderbook.units import to_record
 
@@ -39,7 +39,7 @@ class Side:
         self.sizes: list[int] = [sizes[key] for key in self.keys]
         """The size at each key."""
         self.bands = Bands(linear=linear)
-        self._front = Front(direction, linear=linear)
+        self._front = TopLevels(direction, linear=linear)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -99,13 +99,13 @@ class Side:
         """
         return self._front.follow(self.keys, self.sizes, flow)
 
-    def front(self) -> Front:
+    def front(self) -> TopLevels:
         """Return the ten best levels and their sums."""
         self.follow(None)
         return self._front
 
     @property
-    def known_front(self) -> Front:
+    def known_front(self) -> TopLevels:
         """The front as of the last `follow`."""
         return self._front
 

@@ -18,7 +18,7 @@ LEVELS: Final = (_BEST, _FEW, FRONT_LEVELS)
 """The counts of best levels that are measured; the last is how many a front has."""
 
 
-class Front:
+class TopLevels:
     """Ten levels, best first; where a side has fewer, the key is NOWHERE and the size 0.
 
     `keys` are those of a side, price · direction. `linear`: values are asked for, too.

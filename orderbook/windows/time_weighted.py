@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from orderbook.book.book import Book
 from orderbook.book.depth_bands import BANDS_BP
-from orderbook.book.top_levels import LEVELS, Front
+from orderbook.book.top_levels import LEVELS, TopLevels
 from orderbook.measures import imbalance_ratio
 from orderbook.units import ratio, times
 from orderbook.windows import pane as p
@@ -82,7 +82,7 @@ class Share:
         return valid_ms
 
 
-class Meter:
+class TimeWeighted:
     """Measures a book as of event time, and holds what no pane has yet.
 
     The best levels are followed at each observation, for the means over observations. Spread and
@@ -125,7 +125,7 @@ class Meter:
         self.is_settled = True
         """Whether nothing was observed since `settle`."""
 
-    def observe(self, bids: Front, asks: Front, now_ms: int, *, is_other: bool) -> None:
+    def observe(self, bids: TopLevels, asks: TopLevels, now_ms: int, *, is_other: bool) -> None:
         """A message was applied, after which these are the fronts; neither is empty.
 
         `is_other`: one of them is not what it was at the last observation.
@@ -141,7 +141,7 @@ class Meter:
         self._follow(book.bids.front(), book.asks.front(), now_ms)
         self.settle(book, now_ms)
 
-    def _follow(self, bids: Front, asks: Front, now_ms: int) -> None:
+    def _follow(self, bids: TopLevels, asks: TopLevels, now_ms: int) -> None:
         self._is_following = True
         for place, share in enumerate(self._level_shares):
             share.set(

@@ -16,8 +16,8 @@ from orderbook.events import Ticker, Trade
 from orderbook.measures import Snapshot
 from orderbook.windows.pane import Pane
 from orderbook.windows.span import Span, ordered
-from orderbook.windows.time_weighted import Meter
-from orderbook.windows.window_series import Closed, Series
+from orderbook.windows.time_weighted import TimeWeighted
+from orderbook.windows.window_series import Closed, WindowSeries
 
 MAX_GRACE_MS: Final = 60_000
 MAX_FILL_MS: Final = 3_600_000
@@ -47,7 +47,7 @@ class Timeline:
         self.spans = ordered(spans)
         self.grace_ms = grace_ms
         self.linear = linear
-        self.meter = Meter(linear=linear)
+        self.meter = TimeWeighted(linear=linear)
         """What lasts while time passes."""
         self.pane_ms = gcd(*(span.hop_ms for span in self.spans))  # hops divide their lengths
         self._panes: dict[int, Pane] = {}
@@ -58,7 +58,7 @@ class Timeline:
         """The pane that the clock is in; before the start, one that counts nowhere."""
         self.quiet_until_ms = 0
         """Up to here time passes without an end: no pane ends before, and none is closed."""
-        self._series: list[Series] = []
+        self._series: list[WindowSeries] = []
         """The windows of each span; none before the start."""
         self._ticker: Ticker | None = None
         """The latest ticker of the closed panes."""
@@ -72,7 +72,7 @@ class Timeline:
         self._oldest = self._start_of(time_ms)
         self._pane(self._oldest).enter(None)
         self._enter(time_ms)
-        self._series = [Series(span, linear=self.linear) for span in self.spans]
+        self._series = [WindowSeries(span, linear=self.linear) for span in self.spans]
         for series in self._series:
             series.start(self._oldest)
 
@@ -231,9 +231,9 @@ class Timeline:
         self._oldest, panes, windows, ticker, (self._context_ms, holes) = record
         self._holes = [(since_ms, until_ms) for since_ms, until_ms in holes]
         self._panes = {pane.start_ms: pane for pane in map(Pane.from_record, panes)}
-        self._series = [Series.from_record(series, linear=self.linear) for series in windows]
+        self._series = [WindowSeries.from_record(series, linear=self.linear) for series in windows]
         self._ticker = None if ticker is None else Ticker(*ticker)
-        self.meter = Meter(linear=self.linear)
+        self.meter = TimeWeighted(linear=self.linear)
 
     def resume(self, clock_ms: int) -> None:
         """Go on from the time of a state that was restored and checked."""

@@ -25,7 +25,7 @@ class Closed(NamedTuple):
     """Those of `ofi_integrated`, fitted on windows that ended before this one began."""
 
 
-class Series:
+class WindowSeries:
     """The open windows of a span, from the one that contains the time it is started with."""
 
     __slots__ = ("_cells", "_fit", "_late", "_linear", "_published_ms", "_skip", "span")
@@ -147,7 +147,7 @@ class Series:
         ]
 
     @classmethod
-    def from_record(cls, record: list[Any], *, linear: bool) -> Series:
+    def from_record(cls, record: list[Any], *, linear: bool) -> WindowSeries:
         """Return the windows of a record; raise ValueError if it is none."""
         span, cells, (late, published_ms, *skip), fit = record
         series = cls(Span(*span), linear=linear)

@@ -28,7 +28,7 @@ from deribit.events import (
     Subscribed,
     Tick,
 )
-from deribit.frame_reader import Reader
+from deribit.frame_reader import FastConnection
 from tests.deribit.script import BTC, ETH, book, heartbeat
 from tests.deribit.server import PATIENCE_S, ScriptedVenue, failing, usual_answer
 
@@ -277,7 +277,7 @@ async def test_close_in_the_turn_in_which_the_socket_is_opened_ends_the_client(
     async with ScriptedVenue() as venue:
         client = client_of(venue.url)
 
-        async def closed_just_then(url: str) -> Reader:
+        async def closed_just_then(url: str) -> FastConnection:
             socket = await open_socket(url)
             await client.close()
             return socket

@@ -16,7 +16,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.uri import parse_uri
 from websockets.utils import accept_key, apply_mask
 
-from deribit.frame_reader import MAX_MESSAGE_BYTES, Reader
+from deribit.frame_reader import MAX_MESSAGE_BYTES, FastConnection
 
 TEXT, BINARY, CONT, CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.CLOSE
 PING, PONG = Opcode.PING, Opcode.PONG
@@ -76,10 +76,10 @@ def made(kind: type[ClientConnection]) -> tuple[ClientConnection, Wire]:
     return connection, wire
 
 
-def opened() -> tuple[Reader, Wire, list[list[bytes]]]:
+def opened() -> tuple[FastConnection, Wire, list[list[bytes]]]:
     """Return a reader whose handshake is done, and what it hands on, read by read."""
-    reader, wire = made(Reader)
-    assert isinstance(reader, Reader)
+    reader, wire = made(FastConnection)
+    assert isinstance(reader, FastConnection)
     reader.data_received(opening(reader))
     heard: list[list[bytes]] = []
     reader.listen(heard.append)
@@ -115,7 +115,7 @@ async def heard_by(kind: type[ClientConnection], stream: bytes, cuts: list[int])
     """Feed a stream in pieces, then its end."""
     connection, wire = made(kind)
     messages: list[bytes] = []
-    if isinstance(connection, Reader):
+    if isinstance(connection, FastConnection):
         connection.listen(messages.extend)
     whole = opening(connection) + stream
     bounds = [0, *sorted(cut % len(whole) for cut in cuts), len(whole)]
@@ -125,7 +125,7 @@ async def heard_by(kind: type[ClientConnection], stream: bytes, cuts: list[int])
     connection.eof_received()
     connection.connection_lost(None)
     async with asyncio.timeout(PATIENCE_S):
-        if isinstance(connection, Reader):
+        if isinstance(connection, FastConnection):
             closed = await connection.end()
         else:
             try:
@@ -189,12 +189,12 @@ async def test_it_hears_says_and_ends_as_the_library_does(end: str, seed: int) -
     stream = b"".join(usual(rng)) + WRONG[end] + (after if end[:7] != "the end" else b"")
     cuts = [rng.randrange(1 << 20) for _ in range(rng.choice((0, 1, 3, 30, 300)))]
     whole = await heard_by(ClientConnection, stream, cuts)
-    assert await heard_by(Reader, stream, cuts) == whole
+    assert await heard_by(FastConnection, stream, cuts) == whole
     assert whole.response == 101
 
 
 async def test_a_refused_handshake_is_told_as_by_the_library() -> None:
-    for kind in (ClientConnection, Reader):
+    for kind in (ClientConnection, FastConnection):
         connection, _ = made(kind)
         opening(connection)
         refusal = b"HTTP/1.1 429 Too Many\r\nContent-Length: 8\r\n\r\nno\nmore\n"
@@ -237,8 +237,8 @@ async def test_the_limit_is_of_each_message_not_of_all() -> None:
 
 
 async def test_what_comes_before_anybody_listens_is_kept_and_no_more_is_read() -> None:
-    reader, wire = made(Reader)
-    assert isinstance(reader, Reader)
+    reader, wire = made(FastConnection)
+    assert isinstance(reader, FastConnection)
     reader.data_received(opening(reader) + told(TEXT, b"1") + told(TEXT, b"2") + b"\x81")
     assert wire.is_paused
     heard: list[list[bytes]] = []

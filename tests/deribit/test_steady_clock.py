@@ -10,7 +10,7 @@ import pytest
 from app.recordings.compression import Compression
 from app.recordings.manifest import tally_of
 from app.recordings.segments import Segments
-from app.state.live_updates import Heard
+from app.state.live_updates import LiveUpdates
 from deribit.client import Client
 from deribit.steady_clock import SteadyClock
 from tests.recordings.made import START_NS, VENUE, chain
@@ -53,7 +53,7 @@ def test_time_goes_on_where_it_was_and_follows_the_wall_clock_again_when_that_is
 def test_what_a_client_stamps_never_goes_back_and_has_its_right_age(set_s: int) -> None:
     machine = Machine()
     client = Client("ws://127.0.0.1:1", "w", time_ns=machine.clock.time_ns)
-    heard = Heard()
+    heard = LiveUpdates()
     stamps = []
     for second in range(6):
         stamps.append(client.time_ns())

@@ -17,7 +17,7 @@ from exchange.corpus import MALFORMED, huge_message
 from exchange.errors import MESSAGES, RpcError
 from exchange.faults import FAULTS
 from exchange.scenario import read_scenario
-from exchange.transit_faults import Tamper
+from exchange.transit_faults import TransitFaults
 from tests.exchange.conftest import PATIENCE_S, Client, Connect, Start
 
 BTC, ETH = "BTC-PERPETUAL", "ETH-PERPETUAL"
@@ -49,7 +49,7 @@ async def closed(client: Client) -> ConnectionClosed:
 
 
 def test_marks_are_used_up_one_by_one_in_their_order() -> None:
-    tamper = Tamper()
+    tamper = TransitFaults()
     tamper.mark("a", "drop")
     tamper.mark("a", "twice", 2)
     tamper.mark("a", "swap")
@@ -60,7 +60,7 @@ def test_marks_are_used_up_one_by_one_in_their_order() -> None:
 
 
 def test_what_is_held_comes_in_order_and_calm_gives_all_of_it_back() -> None:
-    tamper = Tamper()
+    tamper = TransitFaults()
     tamper.hold("a")
     assert [tamper.pass_on("a", text) for text in (b"1", b"2")] == [(), ()]
     assert tamper.release("a") == [b"1", b"2"]

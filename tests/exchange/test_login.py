@@ -10,7 +10,7 @@ import pytest
 from exchange.auth import MAX_SIGNATURE_AGE_MS, MAX_TOKENS, Credentials
 from exchange.errors import RpcError
 from exchange.params import Params
-from exchange.rate_limits import DEFAULT, INSTRUMENTS, SUBSCRIBE, Credits
+from exchange.rate_limits import DEFAULT, INSTRUMENTS, SUBSCRIBE, RateLimit
 from tests.exchange.conftest import Client, Connect, Start
 
 SECRET = {
@@ -117,7 +117,7 @@ async def test_after_its_expiry_private_calls_are_13009_and_raw_is_13778(
     ],
 )
 def test_a_pool_holds_a_burst_and_refills(method: str, tariff: Any) -> None:
-    pools = Credits()
+    pools = RateLimit()
     burst = tariff.pool // tariff.cost
     assert [pools.pay(method, 5.0) for _ in range(burst + 1)] == [True] * burst + [False]
     wait_s = tariff.cost / 10_000

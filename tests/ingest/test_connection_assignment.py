@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.ingest.connection_assignment import Spread
+from app.ingest.connection_assignment import ConnectionAssignment
 
 
 def loads(places: dict[str, int], channels: dict[str, int]) -> Counter[int]:
@@ -18,17 +18,17 @@ def loads(places: dict[str, int], channels: dict[str, int]) -> Counter[int]:
 
 
 def test_what_fits_is_on_one_connection() -> None:
-    places = Spread(500).place({f"i{number}": 3 for number in range(131)})
+    places = ConnectionAssignment(500).place({f"i{number}": 3 for number in range(131)})
     assert set(places.values()) == {0}
 
 
 def test_what_does_not_fit_is_spread_evenly_over_as_few_as_it_takes() -> None:
     channels = {f"i{number}": 5 for number in range(131)}
-    assert loads(Spread(500).place(channels), channels) == {0: 330, 1: 325}
+    assert loads(ConnectionAssignment(500).place(channels), channels) == {0: 330, 1: 325}
 
 
 def test_others_come_and_go_and_nobody_is_moved() -> None:
-    spread = Spread(10)
+    spread = ConnectionAssignment(10)
     before = spread.place(dict.fromkeys("abcdefgh", 4))
     assert sorted(Counter(before.values()).values()) == [2, 2, 2, 2]
     after = spread.place(dict.fromkeys("bcdfghijklm", 4))
@@ -38,14 +38,14 @@ def test_others_come_and_go_and_nobody_is_moved() -> None:
 
 
 def test_a_place_that_became_free_is_used_before_a_new_connection() -> None:
-    spread = Spread(4)
+    spread = ConnectionAssignment(4)
     before = spread.place(dict.fromkeys("abcd", 2))
     after = spread.place(dict.fromkeys("abce", 2))
     assert after["e"] == before["d"]
 
 
 def test_an_instrument_with_too_many_channels_has_a_connection_for_itself() -> None:
-    places = Spread(4).place({"a": 9, "b": 2, "c": 2})
+    places = ConnectionAssignment(4).place({"a": 9, "b": 2, "c": 2})
     assert places["a"] not in (places["b"], places["c"])
 
 
@@ -59,7 +59,7 @@ steps = st.lists(
 @settings(derandomize=True, deadline=None)
 @given(steps=steps)
 def test_whatever_comes_and_goes(steps: list[dict[str, int]]) -> None:
-    spread, before, known = Spread(10), {}, {}
+    spread, before, known = ConnectionAssignment(10), {}, {}
     for channels in steps:
         places = spread.place(channels)
         assert places.keys() == channels.keys()

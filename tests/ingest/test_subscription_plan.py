@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.ingest.subscription_plan import Wanted, perpetuals
+from app.ingest.subscription_plan import SubscriptionPlan, perpetuals
 from deribit.events import Instrument
 from deribit.vocabulary import Kind, is_channel_kind
 from tests.ingest.feed import partition_of
@@ -19,8 +19,8 @@ def perpetual(name: str, **fields: str) -> Instrument:
 DATED = Instrument("BTC-25DEC26", settlement_period="month")
 
 
-def wanted(*given: str, interval: str = "100ms") -> Wanted:
-    made = Wanted(partition_of, given, ("book", "trades", "quote"), interval)
+def wanted(*given: str, interval: str = "100ms") -> SubscriptionPlan:
+    made = SubscriptionPlan(partition_of, given, ("book", "trades", "quote"), interval)
     made.partitions = frozenset(range(4))
     made.listed = {each.instrument_name: each for each in (perpetual(BTC), perpetual(SOL), DATED)}
     return made
@@ -83,7 +83,7 @@ def test_an_override_can_leave_nothing_but_the_book() -> None:
 
 def test_channels_about_many_instruments_come_without_a_book_and_only_to_owners() -> None:
     kinds = ("book", "instrument.state", "platform_state")
-    made = Wanted(partition_of, (BTC,), kinds, "100ms")
+    made = SubscriptionPlan(partition_of, (BTC,), kinds, "100ms")
     assert made.channels() == {}
     made.partitions = frozenset({3})
     assert made.channels() == {"instrument.state.future.any": "", "platform_state": ""}
@@ -96,7 +96,7 @@ def test_channels_about_many_instruments_come_without_a_book_and_only_to_owners(
     ("interval", "grouped"), [("100ms", "100ms"), ("raw", "100ms"), ("agg2", "100ms")]
 )
 def test_a_grouped_book_belongs_to_the_book_that_is_measured(interval: str, grouped: str) -> None:
-    made = Wanted(partition_of, (BTC,), ("book", "book.none.10"), interval)
+    made = SubscriptionPlan(partition_of, (BTC,), ("book", "book.none.10"), interval)
     made.partitions = frozenset(range(4))
     book = f"book.{BTC}.{interval}"
     assert made.channels() == {book: book, f"book.{BTC}.none.10.{grouped}": book}

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from app.monitoring import gc_tuning as garbage
-from app.monitoring.gc_tuning import LOOKS_PER_WHOLE, YOUNG_OBJECTS, Garbage
+from app.monitoring.gc_tuning import LOOKS_PER_WHOLE, YOUNG_OBJECTS, GcTuning
 
 
 class Node:
@@ -32,7 +32,7 @@ def nothing_set_aside() -> Iterator[None]:
 
 
 def test_a_look_collects_cycles_and_sets_aside_what_lives() -> None:
-    node, watch = Node(), Garbage()
+    node, watch = Node(), GcTuning()
     ends = weakref.ref(Node())
     assert ends() is not None
     watch.look()
@@ -42,7 +42,7 @@ def test_a_look_collects_cycles_and_sets_aside_what_lives() -> None:
 
 
 def test_what_was_set_aside_is_looked_at_again_every_hour() -> None:
-    node, watch = Node(), Garbage()
+    node, watch = Node(), GcTuning()
     ends = weakref.ref(node)
     watch.look()
     del node
@@ -58,7 +58,7 @@ async def test_python_has_its_own_rule_back_when_the_watch_ends(
 ) -> None:
     before, looked = gc.get_threshold(), asyncio.Event()
     monkeypatch.setattr(garbage.Garbage, "look", lambda _: looked.set())
-    task = asyncio.create_task(Garbage().watch())
+    task = asyncio.create_task(GcTuning().watch())
     await looked.wait()
     assert gc.get_threshold() == (YOUNG_OBJECTS, *before[1:])
     task.cancel()

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 
 from app.api.authentication import Access
 from app.api.site import Limits
-from app.monitoring.logs import HIDDEN, Hider, Restraint, logging_config
+from app.monitoring.logs import HIDDEN, RepeatLimit, SecretFilter, logging_config
 from app.monitoring.monitor import Monitor
 from app.settings import Settings
 from app.state.read_model import Readiness
@@ -95,9 +95,9 @@ def test_no_secret_in_a_line(
 
 
 def test_what_is_short_does_not_blacken_words() -> None:
-    assert Hider(["ab"]).hidden("a cabin") == "a cabin"
-    assert Hider(["ab"]).hidden("ab") == HIDDEN
-    assert Hider([""]).hidden("text") == "text"
+    assert SecretFilter(["ab"]).hidden("a cabin") == "a cabin"
+    assert SecretFilter(["ab"]).hidden("ab") == HIDDEN
+    assert SecretFilter([""]).hidden("text") == "text"
 
 
 def test_one_line_for_each_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
@@ -147,7 +147,7 @@ def test_one_line_when_kafka_falls_silent_and_one_when_it_answers(
     ]
 
 
-def passed(restraint: Restraint, name: str, text: str, times: int) -> int:
+def passed(restraint: RepeatLimit, name: str, text: str, times: int) -> int:
     """Log a text often; return how many lines come of it."""
     records = [logging.LogRecord(name, 30, "", 1, text, None, None) for _ in range(times)]
     return sum(restraint.filter(each) for each in records)
@@ -155,7 +155,7 @@ def passed(restraint: Restraint, name: str, text: str, times: int) -> int:
 
 def test_what_a_library_repeats_is_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     now = [0.0]
-    restraint = Restraint(lambda: now[0])
+    restraint = RepeatLimit(lambda: now[0])
     assert passed(restraint, "aiokafka.client", "no connection to 1", 500) == 3
     assert passed(restraint, "aiokafka.client", "no connection to 2", 1) == 0
     assert passed(restraint, "aiokafka.client", "something else", 2) == 2
@@ -166,13 +166,13 @@ def test_what_a_library_repeats_is_left_out_and_counted(caplog: pytest.LogCaptur
 
 
 def test_a_library_that_never_says_the_same_is_bounded_too() -> None:
-    restraint = Restraint(lambda: 0.0)
+    restraint = RepeatLimit(lambda: 0.0)
     told = [passed(restraint, "faust.topics", "x" * number, 1) for number in range(1, 50)]
     assert sum(told) == 20
 
 
 def test_changes_of_ours_are_let_through() -> None:
-    restraint = Restraint(lambda: 0.0)
+    restraint = RepeatLimit(lambda: 0.0)
     assert passed(restraint, "steelyard.ingest", "session closed", 20) == 20
     assert passed(restraint, "steelyard.ingest", "gap on a channel", 400) == 20
 

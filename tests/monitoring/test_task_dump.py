@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from app.monitoring.task_dump import standing
+from app.monitoring.task_dump import unfinished_tasks
 
 
 async def innermost(begun: threading.Event) -> None:
@@ -25,7 +25,7 @@ def test_the_last_await_of_a_task_in_another_thread_is_named() -> None:
         assert begun.wait(10)
         # `begun` is set a moment before the task waits: one turn of the loop later it does.
         asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(10)
-        (line,) = standing([loop])
+        (line,) = unfinished_tasks([loop])
         assert "test_task_dump.py" in line
         assert line.index(" outer") < line.index(" innermost") < line.index(" wait")
         assert "<Future pending" in line
@@ -39,5 +39,5 @@ def test_the_last_await_of_a_task_in_another_thread_is_named() -> None:
 
 def test_a_loop_without_tasks_stands_on_nothing() -> None:
     loop = asyncio.new_event_loop()
-    assert list(standing([loop])) == []
+    assert list(unfinished_tasks([loop])) == []
     loop.close()

@@ -3,7 +3,7 @@
 import pytest
 
 from orderbook.events import Trade
-from orderbook.trade_sequence import Numbering
+from orderbook.trade_sequence import TradeSequence
 from tests.orderbook.market import SECOND, START, UNIT, Market
 
 
@@ -236,7 +236,7 @@ def test_the_last_number_survives_the_record():
 
 def test_a_number_that_went_ahead_in_time_does_not_let_an_old_one_begin_anew():
     """The clock of one trade lags: 6 is stamped before 5, whose repetition is one all the same."""
-    numbering = Numbering()
+    numbering = TradeSequence()
     five, six = (Trade(ms, number, UNIT, UNIT, True) for ms, number in ((9, 5), (8, 6)))
     assert [each.missing for each in numbering.sort([five, six])] == [0, 0]
     assert list(numbering.sort([five])) == []

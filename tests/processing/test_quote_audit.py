@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.processing.processor import Rules
-from app.processing.quote_audit import MAX_HELD, MIN_IN_A_ROW, MIN_LASTING_MS, Audit
+from app.processing.quote_audit import MAX_HELD, MIN_IN_A_ROW, MIN_LASTING_MS, QuoteAudit
 from app.recordings.compute import Tally, compute
 from app.recordings.reader import read_recording
 from deribit.decode_quotes_states import Quote
@@ -23,18 +23,18 @@ def quote(at_ms: int, price: int, size: int = 5) -> Quote:
     return Quote(at_ms, (price, size), ASK)
 
 
-def audit_of(*bids: int) -> Audit:
-    audit = Audit()
+def audit_of(*bids: int) -> QuoteAudit:
+    audit = QuoteAudit()
     for price in bids:
         audit.observe((price, 5), ASK)
     return audit
 
 
-def counts(audit: Audit) -> tuple[int, int, int]:
+def counts(audit: QuoteAudit) -> tuple[int, int, int]:
     return audit.agreed, audit.unmatched, audit.failed
 
 
-def between(audit: Audit) -> int:
+def between(audit: QuoteAudit) -> int:
     return audit.counts()["quotes_between_updates"]
 
 
@@ -77,7 +77,7 @@ def test_a_message_that_leaves_the_top_alone_is_no_next_top() -> None:
     assert counts(audit) == (1, 0, 0)
 
 
-def failing_at(audit: Audit, spacing_ms: int, from_ms: int = 0) -> int | None:
+def failing_at(audit: QuoteAudit, spacing_ms: int, from_ms: int = 0) -> int | None:
     """Return the number of the wrong quote at which the book is given up."""
     for number in range(1, 200):
         if audit.quote(quote(from_ms + (number - 1) * spacing_ms, 77)):
@@ -162,7 +162,7 @@ def test_a_record_holds_all_that_the_future_depends_on() -> None:
     audit = audit_of(99, 100)
     audit.quote(quote(0, 77))
     audit.quote(Quote(0, None, (1, 1)))
-    restored = Audit()
+    restored = QuoteAudit()
     restored.restore(json.loads(json.dumps(audit.to_record())))
     for each in (audit, restored):
         assert failing_at(each, SECOND, 500) == 4

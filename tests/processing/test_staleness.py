@@ -6,14 +6,14 @@ import json
 import random
 
 from app.processing.processor import Rules
-from app.processing.staleness import LEARNING_TICKS, REMEMBERED_MS, Silence
+from app.processing.staleness import LEARNING_TICKS, REMEMBERED_MS, StalenessDetector
 from tests.processing.market import Market
 from tests.reference.silence import Silences
 
 SECOND = 1_000
 
 
-def heard(silence: Silence, seconds: int, every: int = 1, from_s: int = 0) -> int:
+def heard(silence: StalenessDetector, seconds: int, every: int = 1, from_s: int = 0) -> int:
     """Tick each second, with a message in every so many of them; return the next second."""
     for second in range(from_s, from_s + seconds):
         if second % every == 0:
@@ -22,7 +22,7 @@ def heard(silence: Silence, seconds: int, every: int = 1, from_s: int = 0) -> in
     return from_s + seconds
 
 
-def silent_at(silence: Silence, from_s: int, seconds: int = 3_600) -> int | None:
+def silent_at(silence: StalenessDetector, from_s: int, seconds: int = 3_600) -> int | None:
     """Return after how many ticks without a message the silence is too long."""
     for second in range(from_s, from_s + seconds):
         if silence.tick(second * SECOND):
@@ -31,12 +31,12 @@ def silent_at(silence: Silence, from_s: int, seconds: int = 3_600) -> int | None
 
 
 def test_a_busy_instrument_is_silent_after_three_seconds() -> None:
-    silence = Silence()
+    silence = StalenessDetector()
     assert silent_at(silence, heard(silence, 60)) == 3
 
 
 def test_a_still_instrument_may_be_silent_for_three_times_its_longest_silence() -> None:
-    silence = Silence()
+    silence = StalenessDetector()
     now = heard(silence, 300, every=54)
     assert silent_at(silence, now) == 3 * 53 - 299 % 54
 
@@ -51,14 +51,14 @@ def test_an_instrument_that_is_always_still_is_not_stale_for_a_minute_of_silence
 
 
 def test_long_silences_are_forgotten_after_ten_minutes() -> None:
-    silence = Silence()
+    silence = StalenessDetector()
     now = heard(silence, 120, every=20)
     now = heard(silence, REMEMBERED_MS // SECOND + 20, from_s=now)
     assert silent_at(silence, now) == 3
 
 
 def test_a_session_is_not_judged_at_once() -> None:
-    silence = Silence()
+    silence = StalenessDetector()
     for start in (0, 10_000):
         silence.connect()
         now = heard(silence, LEARNING_TICKS, from_s=start)  # of which the first does not count
@@ -68,9 +68,9 @@ def test_a_session_is_not_judged_at_once() -> None:
 
 
 def test_a_record_holds_all_that_the_future_depends_on() -> None:
-    silence = Silence()
+    silence = StalenessDetector()
     now = heard(silence, 100, every=7)
-    restored = Silence()
+    restored = StalenessDetector()
     restored.restore(json.loads(json.dumps(silence.to_record())))
     assert silent_at(restored, now) == silent_at(silence, now)
     assert restored.to_record() == silence.to_record()
@@ -80,7 +80,7 @@ def test_the_reference_finds_the_same_silences() -> None:
     found = 0
     for seed in range(400):
         drawn = random.Random(seed)
-        ours, theirs, now = Silence(), Silences(), 10**12
+        ours, theirs, now = StalenessDetector(), Silences(), 10**12
         activity = drawn.random()
         for _ in range(drawn.randrange(80)):
             what = drawn.random()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app.ingest.service import Ingest
 from app.processing.processor import Processor, Rules
-from app.recordings.channel_selection import Choice
+from app.recordings.channel_selection import ChannelSelection
 from app.recordings.compute import compute
 from app.recordings.recorder import Recorder
 from app.recordings.segments import Line
@@ -225,7 +225,7 @@ def live_frames(arrivals: list[Stamped], cuts: list[int]) -> list[Frame]:
 
 def recorded(arrivals: list[Stamped], cuts: list[int]) -> list[Line]:
     """Return the lines that the recorder writes of arrivals."""
-    choice = Choice.parse(KINDS, NAMES, "100ms")
+    choice = ChannelSelection.parse(KINDS, NAMES, "100ms")
     segments: Any = SimpleNamespace(simulated=None)
     recorder = Recorder(Client(URL, "r"), choice, segments, lambda said: None)
     recorder._choose()

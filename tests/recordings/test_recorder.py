@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from app.processing.processor import Rules
-from app.recordings.channel_selection import Choice
+from app.recordings.channel_selection import ChannelSelection
 from app.recordings.compute import compute
 from app.recordings.marks import (
     ConnectedMark,
@@ -97,7 +97,7 @@ async def recording(
 ) -> AsyncIterator[Recording]:
     backoff = Backoff(first_s=0.05, cap_s=0.1, floor_s=0.01)
     talker = Client(url, "recorder", backoff=backoff, **(client or {}))
-    choice = Choice.parse(channels.split(","), instruments, interval)
+    choice = ChannelSelection.parse(channels.split(","), instruments, interval)
     said: list[str] = []
     recorder = Recorder(talker, choice, Segments(folder, venue=url, **segments), said.append)
     recorded = Recording(folder, talker, recorder, said)
@@ -305,7 +305,7 @@ async def test_wrong_credentials_end_it_with_what_to_do(tmp_path: Path) -> None:
     wrong = {"credentials": Credentials("demo", "wrong")}
     async with Exchange(Config(**LIVELY)) as venue:
         talker = Client(venue.url, "recorder", **wrong)
-        choice = Choice.parse(["book"], (), "100ms")
+        choice = ChannelSelection.parse(["book"], (), "100ms")
         segments = Segments(tmp_path, venue=venue.url)
         recorder = Recorder(talker, choice, segments, lambda text: None)
         async with asyncio.timeout(PATIENCE_S):
@@ -330,7 +330,7 @@ async def test_a_disk_that_refuses_ends_it_and_keeps_what_it_took(
             append(lines)
 
         monkeypatch.setattr(segments, "append", refuse_later)
-        recorder = Recorder(talker, Choice.parse(["book"], (), "100ms"), segments, print)
+        recorder = Recorder(talker, ChannelSelection.parse(["book"], (), "100ms"), segments, print)
         async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(DiskRefused) as raised:
                 await recorder.run()
@@ -384,11 +384,11 @@ def test_a_choice_that_cannot_be_made_is_said(
     channels: list[str], instruments: tuple[str, ...], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        Choice.parse(channels, instruments, "100ms")
+        ChannelSelection.parse(channels, instruments, "100ms")
 
 
 def test_kinds_are_of_every_instrument_and_names_as_they_are() -> None:
-    choice = Choice.parse(["quote", "book", f"trades.{ETH}.raw", "quote"], (), "agg2")
+    choice = ChannelSelection.parse(["quote", "book", f"trades.{ETH}.raw", "quote"], (), "agg2")
     assert choice.channels([]) == (f"trades.{ETH}.raw",)
     assert choice.channels([BTC, ETH]) == (
         f"trades.{ETH}.raw",
@@ -397,9 +397,9 @@ def test_kinds_are_of_every_instrument_and_names_as_they_are() -> None:
         f"quote.{ETH}",
         f"book.{ETH}.agg2",
     )
-    of_the_venue = Choice.parse(["platform_state", "instrument.state"], (BTC,), "100ms")
+    of_the_venue = ChannelSelection.parse(["platform_state", "instrument.state"], (BTC,), "100ms")
     assert of_the_venue.channels([]) == ("platform_state", "instrument.state.future.any")
-    grouped = Choice.parse(["book.none.10"], (BTC,), "raw")
+    grouped = ChannelSelection.parse(["book.none.10"], (BTC,), "raw")
     assert grouped.channels([]) == (f"book.{BTC}.none.10.100ms",)
-    raw = Choice.parse(["book", "trades"], (BTC,), "raw")
+    raw = ChannelSelection.parse(["book", "trades"], (BTC,), "raw")
     assert raw.channels([ETH]) == (f"book.{BTC}.raw", f"trades.{BTC}.raw")

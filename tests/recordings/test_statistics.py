@@ -5,20 +5,20 @@ from __future__ import annotations
 import random
 
 from app.recordings.marks import GapMark, encode_mark
-from app.recordings.statistics import ChannelTally, Counts, Tally
+from app.recordings.statistics import ChannelTally, Counts, SegmentStatistics
 from tests.recordings.made import BOOK, START_NS, book, chain, each_second, notification
 
 OTHER = "book.ETH-PERPETUAL.100ms"
 TRADES = "trades.BTC-PERPETUAL.100ms"
 
 
-def tally_of(raws: list[bytes]) -> Tally:
-    return Tally.of(each_second(raws), {})
+def tally_of(raws: list[bytes]) -> SegmentStatistics:
+    return SegmentStatistics.of(each_second(raws), {})
 
 
 def test_counts_times_and_ids_of_whole_chains() -> None:
     lines = each_second([*chain(4), notification(TRADES, []), b'{"id":1,"result":"ok"}', b"null"])
-    tally = Tally.of(lines, {})
+    tally = SegmentStatistics.of(lines, {})
     assert tally.counts == Counts(
         lines=7,
         messages=5,
@@ -86,11 +86,11 @@ def test_a_recording_cut_anywhere_tallies_to_the_same() -> None:
                 previous, last = last + (kind > 0.9), last + 2
                 raws.append(book(last, previous, channel))
     lines = each_second(raws)
-    whole = Tally.of(lines, {})
+    whole = SegmentStatistics.of(lines, {})
     assert whole.counts.gaps > 5
     for _ in range(50):
         cut = rng.randrange(1, len(lines))
-        first = Tally.of(lines[:cut], {})
+        first = SegmentStatistics.of(lines[:cut], {})
         second = first.next_segment()
         for line in lines[cut:]:
             second.add(*line)

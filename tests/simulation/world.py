@@ -11,7 +11,7 @@ import pytest
 import rocksdict
 from faust.types import TP
 
-from app.monitoring.task_dump import standing
+from app.monitoring.task_dump import unfinished_tasks
 from app.processing.processor import Rules
 from app.topics.partitioner import partition_of
 from faust_exact import checkpoint as checkpoints
@@ -219,7 +219,7 @@ class World:
             if self._is_done():
                 break
             if loop.time() > until_s:
-                self.trace += standing([loop])
+                self.trace += unfinished_tasks([loop])
                 self.wrong(f"not settled: {self._standing()}")
         await asyncio.sleep(self.plan.max_age_s * 2 + 3.0)  # the history is written, too
 

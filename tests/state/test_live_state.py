@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.state.live_updates import Heard
+from app.state.live_updates import LiveUpdates
 from app.state.worker_state import WorkerState
 from faust_exact import time_slice as turns
 from models.live import LiveRecord
@@ -34,7 +34,7 @@ def worker_of(*numbers: int) -> Any:
         metrics=SimpleNamespace(live=list),
         now_ms=lambda: NOW_MS,
         live_state=lambda processor, _: state(processor.name),
-        _heard=defaultdict(Heard),
+        _heard=defaultdict(LiveUpdates),
         _is_forgotten=lambda _: False,
     )
 

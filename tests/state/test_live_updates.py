@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.state.live_updates import WHOLE_LIVE_S, Due, Heard
+from app.state.live_updates import WHOLE_LIVE_S, Due, LiveUpdates
 
 NOW_MS = 1_700_000_000_000
 
@@ -24,7 +24,7 @@ class Clock:
     """Asks what is due, at a time that the test sets."""
 
     def __init__(self) -> None:
-        self.heard = Heard()
+        self.heard = LiveUpdates()
         self.now_s, self.now_ms = 100.0, NOW_MS
         self.known: list[Any] = [State("A", 7), State("B", 9)]
 

@@ -11,7 +11,7 @@ import pytest
 from app.monitoring.monitor import Monitor
 from app.state.latest_states import LatestStates, key_of
 from app.state.readiness import clock_troubles
-from app.state.record_ages import FORGET_AFTER_S, Clocks
+from app.state.record_ages import FORGET_AFTER_S, RecordAges
 from models.live import LiveRecord
 from tests.api.recorded import live_of
 from tests.system.worker.test_behind import worker as worker_state
@@ -36,7 +36,7 @@ class World:
     def new_reader(self) -> LatestStates:
         """Return a worker that has just started; its table is empty."""
         made = LatestStates({}, lambda: False)
-        made.clocks = Clocks(lambda: (self.true_ms + 77_000_000) / 1_000)
+        made.clocks = RecordAges(lambda: (self.true_ms + 77_000_000) / 1_000)
         return made
 
     def append(self, record: LiveRecord, waits_ms: int = 5) -> None:
