@@ -20,7 +20,7 @@ from tests.checker.oracle import Answer, Key, WindowKey, answers, published_key,
 from tests.checker.reading import Rules
 from tests.checker.served import Sample, Served
 from tests.checker.truth import Truth, compare_all, compare_feed
-from tests.checker.undisturbed import compare_undisturbed
+from tests.checker.undisturbed import compare_undisturbed, count_flagged
 
 
 @dataclass(slots=True)
@@ -83,6 +83,7 @@ def check(
         compare_feed(feed, known, report)
         compare_trades(feed, known, report)
         compare_all(feed, known, report)
+        count_flagged(published, known, of_reference, report)
         compare_undisturbed(published, known, of_reference, report)
         _compare_final_books(found, known, report)
     return report

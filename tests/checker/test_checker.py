@@ -131,6 +131,7 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
         "notifications": FRAMES - 2,
         "trades": len(TRADED),
         "published": FRAMES - 2 + len(TRADED) - 1,
+        "due_windows": 4,
         "undisturbed_windows": 4,
         "final_books": 1,
     }

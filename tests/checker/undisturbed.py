@@ -1,4 +1,4 @@
-"""The windows of an undisturbed run, from the venue's own log; what was published is held to them.
+"""The windows of an undisturbed run, by the venue's own log; what was published is held to them.
 
 The log has books and trades, so what follows from tickers, and the weights, which learn from the
 windows before, are not compared. A window that is complete must be the venue's; one that is not,
@@ -7,7 +7,8 @@ although the venue's is, is flagged because of us.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ OF_OTHERS: Final = frozenset(
     }
 )
 """Fields that do not follow from the log's books and trades of the window alone."""
+MAX_TOLD: Final = 10_000
+"""Notifications of which windows are worked out a second time."""
 
 
 @dataclass
@@ -53,25 +56,58 @@ def windows_of_log(log: Log) -> list[Window]:
 def compare_undisturbed(
     found: Mapping[WindowKey, dict[str, Any]], truth: Truth, rules: Rules, report: Report
 ) -> None:
-    """Compare published windows with the venue's own; count those that are flagged."""
-    logs = []
-    for name, channel in sorted({(key.instrument, key.channel) for key in found}):
+    """Hold whole windows to the venue's own, of instruments in an order drawn from the seed.
+
+    Of as many as are not too much, and of one at least: that the feed has all of the log, and that
+    what was published follows from the feed, is looked at for all of them.
+    """
+    names = sorted({(key.instrument, key.channel) for key in found})
+    random.Random(report.seed).shuffle(names)
+    logs: list[Log] = []
+    for name, channel in names:
         followed = {channel, f"trades.{name}.{channel.rpartition('.')[2]}"}
         told = [each for each in truth.told.get(name, ()) if each.channel in followed]
-        if told:
+        if told and (not logs or sum(len(log.told) for log in logs) + len(told) <= MAX_TOLD):
             logs.append(Log(name, channel, rules, told))
-    last_ms = _last_ends(found)
-    for log, windows in zip(
-        logs, spread(windows_of_log, logs, [len(log.told) for log in logs]), strict=True
-    ):
-        begun_ms = _begun_ms(found, log, min(rules.lengths_ms))
+    sizes = [len(log.told) for log in logs]
+    for windows in spread(windows_of_log, logs, sizes):
         for window in windows:
             expected = published(window)
-            if not is_whole(expected):
-                continue  # the log begins or ends in it
             key = window_key(expected)
-            until_ms = min(truth.end_ms, last_ms.get((key.length_ms, key.hop_ms), 0))
-            _compare_one(key, found.get(key), expected, begun_ms, until_ms, report)
+            if is_whole(expected) and key in found and is_whole(found[key]):
+                _compare_one(key, found[key], expected, report)
+
+
+def count_flagged(
+    found: Mapping[WindowKey, dict[str, Any]], truth: Truth, rules: Rules, report: Report
+) -> None:
+    """Count windows that are not whole, or were never published: the log is, from end to end.
+
+    From the first whole window of an instrument, before which the run began, to when the run began
+    to end; but not what no window of that length had got to yet.
+    """
+    ends: dict[tuple[int, int], int] = {}
+    for key in found:
+        of = key.length_ms, key.hop_ms or key.length_ms
+        ends[of] = max(key.start_ms + key.length_ms, ends.get(of, 0))
+    shortest_ms = min(rules.lengths_ms)
+    begun_ms: dict[tuple[str, str], int] = {}
+    for key in sorted(found, key=lambda key: key.start_ms):
+        if key.length_ms == shortest_ms and is_whole(found[key]):
+            begun_ms.setdefault((key.instrument, key.channel), key.start_ms)
+    for (name, channel), first_ms in begun_ms.items():
+        first_ms = max(first_ms, truth.told[name][0].time_ms if name in truth.told else first_ms)
+        for (length_ms, hop_ms), end_ms in ends.items():
+            until_ms = min(end_ms, truth.end_ms) - length_ms
+            for start_ms in range(-(-first_ms // hop_ms) * hop_ms, until_ms + 1, hop_ms):
+                hop = None if hop_ms == length_ms else hop_ms
+                key = WindowKey(name, channel, length_ms, start_ms, hop)
+                report.count("due_windows")
+                window = found.get(key)
+                if window is None or not is_whole(window):
+                    report.flagged += 1
+                    why = "not published" if window is None else window["status"]
+                    report.name("flagged", f"{tuple(key)}: {why}")
 
 
 def is_whole(window: Mapping[str, Any]) -> bool:
@@ -85,19 +121,8 @@ def is_whole(window: Mapping[str, Any]) -> bool:
 
 
 def _compare_one(
-    key: WindowKey,
-    window: dict[str, Any] | None,
-    expected: Mapping[str, Any],
-    begun_ms: int | None,
-    until_ms: int,
-    report: Report,
+    key: WindowKey, window: dict[str, Any], expected: Mapping[str, Any], report: Report
 ) -> None:
-    if window is None or not is_whole(window):
-        if begun_ms is not None and begun_ms <= key.start_ms and expected["end_ms"] <= until_ms:
-            report.flagged += 1
-            why = "not published" if window is None else window["status"]
-            report.name("flagged", f"{tuple(key)}: {why}")
-        return
     if window["snapshots"] or window["late_trades"] or expected["late_trades"]:
         return  # whole, and of the same market; but some of it was told twice, or too late
     report.count("undisturbed_windows")
@@ -109,26 +134,3 @@ def _compare_one(
     if wrong:
         report.dup_effect += 1
         report.name("dup_effect", f"{tuple(key)}: not the venue's: {', '.join(wrong)}")
-
-
-def _begun_ms(found: Mapping[WindowKey, dict[str, Any]], log: Log, length_ms: int) -> int | None:
-    """Return when an instrument's first whole window began: before it, the run did."""
-    return min(
-        (
-            key.start_ms
-            for key, window in found.items()
-            if (key.instrument, key.channel) == (log.name, log.channel)
-            and key.length_ms == length_ms
-            and is_whole(window)
-        ),
-        default=None,
-    )
-
-
-def _last_ends(keys: Iterable[WindowKey]) -> dict[tuple[int, int | None], int]:
-    """Return the end of the last window of each length: until then they were due."""
-    ends: dict[tuple[int, int | None], int] = {}
-    for key in keys:
-        of = key.length_ms, key.hop_ms
-        ends[of] = max(key.start_ms + key.length_ms, ends.get(of, 0))
-    return ends

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 
@@ -75,9 +76,16 @@ class Side:
         """Return the best populated levels."""
         return tuple(self._levels[:count])
 
-    def within(self, limit: Decimal) -> tuple[Level, ...]:
-        """Return the levels strictly better than the price `limit`."""
-        return tuple(self._levels[: self._rank(limit)])
+    def count_within(self, limit: Decimal) -> int:
+        """Return how many levels are strictly better than the price `limit`."""
+        return self._rank(limit)
+
+    def sums(self, count: int) -> list[tuple[Decimal, Decimal]]:
+        """Return the amount and USD of the best 0, 1, 2, … levels, up to so many."""
+        levels = self._levels[:count]
+        amounts = accumulate(map(attrgetter("amount"), levels), initial=Decimal(0))
+        usd = accumulate(map(attrgetter("usd"), levels), initial=Decimal(0))
+        return list(zip(amounts, usd, strict=True))
 
     def _rank(self, price: Decimal) -> int:
         """Return how many levels are strictly better: higher for a bid, lower for an ask."""
@@ -93,22 +101,20 @@ def state_of(bid_side: Side, ask_side: Side) -> State:
     if not bids or not asks:
         return State(bids, asks, None, {})
     mid = (bids[0].price + asks[0].price) / 2
-    sizes = {name: _sizes(bids[:count], asks[:count]) for name, count in DEPTHS.items()}
+    counts = {
+        name: (min(depth, len(bids)), min(depth, len(asks))) for name, depth in DEPTHS.items()
+    }
     for name, share in BANDS.items():
-        near_bids = bid_side.within(mid * (1 - share))
-        near_asks = ask_side.within(mid * (1 + share))
+        near_bids = bid_side.count_within(mid * (1 - share))
+        near_asks = ask_side.count_within(mid * (1 + share))
         if near_bids or near_asks:
-            sizes[name] = _sizes(near_bids, near_asks)
+            counts[name] = near_bids, near_asks
+    bid_sums = bid_side.sums(max(bid for bid, _ in counts.values()))
+    ask_sums = ask_side.sums(max(ask for _, ask in counts.values()))
+    sizes = {name: _sizes(bid_sums[bid], ask_sums[ask]) for name, (bid, ask) in counts.items()}
     return State(bids, asks, mid, sizes)
 
 
-def _sizes(bids: tuple[Level, ...], asks: tuple[Level, ...]) -> Sizes:
-    zero, amount, usd = Decimal(0), attrgetter("amount"), attrgetter("usd")
-    bid, ask = sum(map(amount, bids), zero), sum(map(amount, asks), zero)
-    return Sizes(
-        bid=bid,
-        ask=ask,
-        bid_usd=sum(map(usd, bids), zero),
-        ask_usd=sum(map(usd, asks), zero),
-        imbalance=Fraction(bid - ask) / Fraction(bid + ask),
-    )
+def _sizes(bids: tuple[Decimal, Decimal], asks: tuple[Decimal, Decimal]) -> Sizes:
+    (bid, bid_usd), (ask, ask_usd) = bids, asks
+    return Sizes(bid, ask, bid_usd, ask_usd, Fraction(bid - ask) / Fraction(bid + ask))

@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 UNITS_PER_ONE: Final = 10**8
+UNIT: Final = Decimal("1e-8")
 """Prices and sizes are whole multiples of one unit, 10⁻⁸."""
 MAX_MAGNITUDE_DIGITS: Final = 15
 """Digits before the point of the largest number that is believed; 10¹⁵ USD is no order."""
@@ -256,10 +257,14 @@ def _positive(value: object, name: str) -> Decimal:
 
 def _quantity(value: object, name: str) -> Decimal:
     """Return the value as a multiple of one unit, in one spelling: `8.39e4` is `83900.00000000`."""
-    units = Fraction(_number(value, name)) * UNITS_PER_ONE
-    if units < 0 or units.denominator != 1:
+    number = _number(value, name)
+    exponent = number.as_tuple().exponent
+    assert isinstance(exponent, int)
+    # Digits beyond the eighth may be zeros; fractions, which are slow, are for these alone.
+    is_whole = exponent >= -8 or (Fraction(number) * UNITS_PER_ONE).denominator == 1
+    if number < 0 or not is_whole:
         raise Malformed(f"{name} {value} is not a multiple of 1e-8 from zero up")
-    return Decimal(units.numerator).scaleb(-8)
+    return number.quantize(UNIT)
 
 
 def _number(value: object, name: str) -> Decimal:

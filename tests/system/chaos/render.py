@@ -96,7 +96,7 @@ def row(runs: list[dict[str, Any]]) -> str:
         sum(run["dup_effect"] for run in runs),
         _hash_equal(runs),
         sum(run["wrong_served"] for run in runs),
-        _worst(runs, "flagged", "windows"),
+        _worst(runs, "flagged", "due_windows"),
         _worst(runs, "missing", "published"),
         ttr,
         f"{runs[0]['ttr_limit_s']:g}",
@@ -108,7 +108,7 @@ def row(runs: list[dict[str, Any]]) -> str:
 
 def _worst(runs: list[dict[str, Any]], figure: str, of: str) -> str:
     """Return a figure's median and greatest value in a run, and the median of what it is of."""
-    known = [run for run in runs if figure in run and "published" in run["compared"]]
+    known = [run for run in runs if run["compared"].get(of)]
     if not known:
         return "–"
     values = [run[figure] for run in known]
