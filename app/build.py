@@ -16,6 +16,7 @@ from app.monitoring.gc_tuning import GcTuning
 from app.monitoring.monitor import Monitor
 
 if TYPE_CHECKING:
+    from app.settings import Settings
     from app.worker import Steelyard
 
 
@@ -27,9 +28,8 @@ def operate(app: Steelyard) -> None:
     """Serve the views, push what comes, and watch over the worker."""
     configured, metrics = app.options, app.shared.metrics
     allow_files(configured.web_streams + OTHER_FILES)
-    token = configured.web_token.get_secret_value() if configured.web_token else None
-    is_local = not (configured.serves_others or configured.allow_remote_web)
-    limits = Limits(Access(token, is_local=is_local), max_streams=configured.web_streams)
+    access = access_of(configured)
+    limits = Limits(access, max_streams=configured.web_streams)
     hub = install(app.web.web_app, app.shared, limits, metrics)
     collector = WorkerCollector(app, hub)
     metrics.registry.register(collector)
@@ -37,10 +37,18 @@ def operate(app: Steelyard) -> None:
     windows = app.topic_name("windows")
     tap = Tap(hub, lambda: consumer_of(configured.kafka), windows, configured.partitions)
     app.shared.on_closed = tap.own
-    neighbours = Neighbours(app.shared, Owners(app.shared, Peers(app.shared.secret, token)))
+    neighbours = Neighbours(app.shared, Owners(app.shared, Peers(app.shared.secret, access.token)))
     watches = monitor.watch_loop, monitor.watch_state, neighbours.watch, GcTuning().watch
     for task in (tap.run, *watches):
         app.task(task)
+
+
+def access_of(configured: Settings) -> Access:
+    """Return who may ask, and by what names; any name will do where a token is enough."""
+    token = configured.web_token.get_secret_value() if configured.web_token else None
+    own = [host for host in (configured.web_host, configured.advertised_url.host) if host]
+    hosts = [*configured.web_hosts, *own] if token is None or configured.web_hosts else []
+    return Access(token, is_local=not configured.serves_others, hosts=hosts)
 
 
 def allow_files(wanted: int) -> None:

@@ -1,9 +1,10 @@
 """Who may ask: with a token set, those who know it; without one, programs of this machine.
 
 The token comes as `Authorization: Bearer TOKEN`, or as the password of HTTP Basic, because that is
-what a browser can send for a page, its event stream and its WebSocket. Without a token the views
-are bound to loopback, where a page of another site is the danger: by a name that its owner points
-at 127.0.0.1 it would become one of ours, so only names of this machine are answered.
+what a browser can send for a page, its event stream and its WebSocket. Without a token a page of
+another site is the danger: by a name that its owner points at our address, which its visitor's
+browser reaches, it would become one of ours. So only names that are known are answered. An address
+is no such name.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import ipaddress
+from collections.abc import Iterable
 from typing import Final
 
 from aiohttp import web
@@ -22,18 +25,37 @@ CHALLENGE: Final = 'Bearer realm="steelyard", Basic realm="steelyard", charset="
 
 
 class Access:
-    """The check of every request: `token` to be known, or only local names to be asked by."""
+    """The check of every request: `token` to be known, and, without one, the name to be asked by.
 
-    def __init__(self, token: str | None = None, *, is_local: bool = True) -> None:
+    Names of this machine are known, and `hosts`; beyond loopback (`is_local` is false) all
+    addresses, too. Hosts that are given are checked beside a token as well.
+    """
+
+    def __init__(
+        self, token: str | None = None, *, is_local: bool = True, hosts: Iterable[str] = ()
+    ) -> None:
         self.token = token
         self._is_local = is_local
+        self._hosts = frozenset(host.lower() for host in hosts)
 
     def check(self, request: web.Request) -> None:
         """Raise a problem if the request may not be answered."""
         if self.token is not None:
             self._check_token(self.token.encode(), request.headers.get("Authorization", ""))
-        elif self._is_local:
-            _check_host(request.host)
+        if self.token is None or self._hosts:
+            self._check_host(request.host)
+
+    def _check_host(self, host: str) -> None:
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+        name = name.removeprefix("[").removesuffix("]").lower()
+        if name in self._hosts or is_loopback(name):
+            return
+        if self._is_local or not _is_address(name):
+            detail = (
+                f"this server is not asked as {shown(host)}: it answers to the names of its own "
+                "machine, and to those of STEELYARD_WEB_HOSTS"
+            )
+            raise Problem(421, "foreign-host", detail)
 
     @staticmethod
     def _check_token(token: bytes, authorization: str) -> None:
@@ -57,8 +79,9 @@ def _password(encoded: str) -> bytes:
         return b""
 
 
-def _check_host(host: str) -> None:
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-    if not is_loopback(name.removeprefix("[").removesuffix("]")):
-        detail = f"this server is asked by the names of its own machine, not as {shown(host)}"
-        raise Problem(421, "foreign-host", detail)
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -5,6 +5,7 @@ Every setting is `STEELYARD_` plus the field's name in capitals, and stands in `
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,6 +49,7 @@ from orderbook.windows.span import Span
 PRODUCTION_URL = "wss://www.deribit.com/ws/api/v2"
 TESTNET_URL = "wss://test.deribit.com/ws/api/v2"
 MIN_TOKEN_CHARS = 16
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
 class Settings(BaseSettings):
@@ -140,6 +142,9 @@ class Settings(BaseSettings):
     web_advertised: str = ""
     """Where other workers reach these views: `host`, `host:port` or a URL. Empty: as they are
     bound, or by the machine's name where that is to all addresses."""
+    web_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    """Names, separated by commas, by which clients may ask for the views beside those of this
+    machine, such as that of a proxy in front. With a token all may, unless names are given."""
     web_token: SecretStr | None = None
     """Who asks must know it (Bearer, or a Basic password); needed to be bound beyond loopback."""
     web_streams: int = Field(1_000, ge=1, le=20_000)
@@ -195,7 +200,7 @@ class Settings(BaseSettings):
     def _bare(cls, value: str) -> str:
         return value.strip().removeprefix("[").removesuffix("]")  # as in a URL
 
-    @field_validator("instruments", "channels", mode="before")
+    @field_validator("instruments", "channels", "web_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -236,6 +241,14 @@ class Settings(BaseSettings):
     def _reachable(cls, value: str) -> str:
         if value:
             parse_advertised(value, 0)
+        return value
+
+    @field_validator("web_hosts")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if HOST_NAME.fullmatch(name) is None:
+                raise ValueError(f"{name!r} is no name of a host: no port, no URL, no pattern")
         return value
 
     @field_validator("web_token")

@@ -14,6 +14,7 @@ from app.api.authentication import Access
 from app.api.problems import Problem as ProblemError
 from app.api.rate_limit import MAX_ADDRESSES, Rates
 from app.api.site import Limits
+from app.build import access_of
 from app.settings import Settings
 from models.answers import ImbalancesAnswer, LiveAnswer, Problem
 from tests.api.checks import ask, ask_wrongly, check_headers
@@ -94,6 +95,57 @@ async def test_a_name_that_somebody_else_points_here(
 async def test_the_names_of_this_machine(http: ClientSession, url: str, host: str) -> None:
     async with http.get(f"{url}/v1/imbalance", headers={"Host": host}) as answer:
         assert answer.status == 200
+
+
+BEYOND = {"web_host": "0.0.0.0", "allow_remote_web": True, "web_advertised": "me.example"}
+
+
+@pytest.mark.parametrize(
+    ("configured", "host", "is_answered"),
+    [
+        (BEYOND, "evil.example", False),
+        (BEYOND, "worker.evil.example", False),
+        (BEYOND, "", False),
+        (BEYOND, "10.1.2.3:6066", True),
+        (BEYOND, "[fd00::1]:6066", True),
+        (BEYOND, "localhost:6067", True),
+        (BEYOND, "me.example", True),
+        (BEYOND, "worker", False),
+        (BEYOND | {"web_hosts": "worker,Proxy.example"}, "worker:6066", True),
+        (BEYOND | {"web_hosts": "worker,Proxy.example"}, "proxy.EXAMPLE", True),
+        (BEYOND | {"web_hosts": "worker"}, "evil.example", False),
+        # A proxy on this machine alone.
+        ({"web_hosts": "proxy.example"}, "proxy.example", True),
+        ({"allow_remote_web": True}, "evil.example", False),
+        ({}, "10.1.2.3", False),
+        # Who knows the token is asked no more, unless names are given.
+        (BEYOND | {"web_token": TOKEN}, "any.example", True),
+        (BEYOND | {"web_token": TOKEN, "web_hosts": "worker"}, "any.example", False),
+        (BEYOND | {"web_token": TOKEN, "web_hosts": "worker"}, "worker", True),
+    ],
+)
+async def test_names_beyond_this_machine(
+    http: ClientSession,
+    serving: RecordedServing,
+    configured: dict[str, object],
+    host: str,
+    is_answered: bool,
+) -> None:
+    access = access_of(Settings(_env_file=None, **configured))
+    async with served(serving, limits=Limits(access)) as url:
+        headers = WITH_TOKEN | {"Host": host}
+        if is_answered:
+            async with http.get(f"{url}/v1/imbalance", headers=headers) as answer:
+                assert answer.status == 200
+        else:
+            problem = await ask_wrongly(http, f"{url}/v1/imbalance", 421, headers=headers)
+            assert "STEELYARD_WEB_HOSTS" in problem.detail
+
+
+@pytest.mark.parametrize("hosts", ["a:1", "http://a", "*", "*.a", "a b", "[::1]", "-a"])
+def test_what_is_no_name_of_a_host_is_refused(hosts: str) -> None:
+    with pytest.raises(ValidationError, match="is no name of a host"):
+        Settings(_env_file=None, web_hosts=hosts)
 
 
 @pytest.mark.parametrize("path", ["/v1/imbalance", "/v1/stream", "/livez"])

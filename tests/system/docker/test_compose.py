@@ -70,6 +70,7 @@ def test_the_settings_are_accepted(
     assert configured.partitions == Settings.model_fields["partitions"].default
     if service == "worker":
         assert configured.web_host == "0.0.0.0"
+        assert configured.web_hosts == ("worker",)  # and no name that another site points here
         assert configured.web_port == Settings.model_fields["web_port"].default
         expected = "ws://exchange:8790/ws/api/v2" if is_demo else PRODUCTION_URL
         assert configured.venue_url == expected
