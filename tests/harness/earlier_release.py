@@ -21,5 +21,5 @@ async def ask_nothing(_: Settings) -> None:
 app.settings.group_of = lambda _: os.environ["EARLIER_GROUP"]
 app.settings.prefix_of = lambda _: os.environ["EARLIER_PREFIX"]
 app.worker.client_id = lambda _: "faust-0.15.3"
-app.start_checks.check_claims = ask_nothing
+app.topics.start_checks.check_claims = ask_nothing
 app = product.app  # type: ignore[assignment]

@@ -27,14 +27,23 @@ ROOT = Path(__file__).resolve().parents[3]
 START_LIMIT_S = 150.0
 STOP_LIMIT_S = 40.0
 TOKEN = "token-of-the-one-demo"
-NEEDED = ("Makefile", "Procfile", "agents", "app", "dashboard", "deribit", "exchange", "models")
+NEEDED = (
+    "Makefile",
+    "Procfile",
+    "agents",
+    "app",
+    "dashboard",
+    "deribit",
+    "exchange",
+    "faust_exact",
+)
 LOCKS = ("requirements.lock", "requirements-build.lock", "requirements-compiler.lock")
 
 
 def checkout(folder: Path) -> None:
     """Copy what a demo needs; the times of the files stay, so that nothing is installed anew."""
     folder.mkdir()
-    for name in (*NEEDED, *LOCKS, "orderbook", "pyproject.toml"):
+    for name in (*NEEDED, *LOCKS, "models", "orderbook", "pyproject.toml"):
         if (ROOT / name).is_dir():
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / name, folder / name, ignore=ignored)
