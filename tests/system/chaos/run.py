@@ -50,6 +50,8 @@ class Run:
     """The brokers, where it has three."""
     names: list[str] = field(default_factory=list)
     fault_ms: int = 0
+    is_recovering: bool = False
+    """Whether there was a fault since all was live."""
     truth_bytes: int | None = None
     """How long the exchange's log was when the run began to end: that costs notifications, too."""
     ttr_s: list[float] = field(default_factory=list)
@@ -122,10 +124,12 @@ class Run:
     def fault(self) -> None:
         """Note that the fault begins now."""
         self.fault_ms = time.time_ns() // 1_000_000
+        self.is_recovering = True
 
     def wait_live(self, limit_s: float = LIVE_TIMEOUT_S) -> None:
         """Wait until every instrument is live again, and note how long it took."""
         self.ttr_s.append(round(self.watcher.wait_live(self.fault_ms, limit_s), 2))
+        self.is_recovering = False
 
     def flow(self, seconds: float) -> None:
         """Let traffic flow; nobody may end meanwhile."""

@@ -239,13 +239,13 @@ SCENARIOS: tuple[Scenario, ...] = (
             *(Use(BLOCKED_LOOP), Start((1,)), Live(), Flow(), Block(1, for_good=True)),
             *(Start((1,)), Live(), Flow(2, 4)),
         ),
-        ttr_limit_s=25,
+        ttr_limit_s=60,  # of which it takes 20 until the worker ends, or 40
     ),
     Scenario(
         "B20-memory",
         "a limit leaves a worker 8 MB more memory: it ends by itself, and is started again",
         (Start((1,)), Live(), Flow(), Starve(1, 8), Start((1,)), Live(), Flow(2, 4)),
-        ttr_limit_s=25,
+        ttr_limit_s=60,  # from the limit on: first it has to be reached
     ),
     *(
         Scenario(

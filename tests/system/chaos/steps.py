@@ -37,14 +37,15 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Start:
-    """Start workers, one right after the other; ttr counts from here."""
+    """Start workers, one right after the other; ttr counts from here if all was well before."""
 
     workers: tuple[int, ...] = (1,)
     empty_disk: bool = False
     settings: dict[str, str] = field(default_factory=dict)
 
     def do(self, run: Run) -> None:
-        run.fault()
+        if not run.is_recovering:
+            run.fault()
         for number in self.workers:
             run.start(number, empty_disk=self.empty_disk, **self.settings)
 
