@@ -89,7 +89,24 @@ class ExactConsumer(FetchingConsumer):
             return  # another rebalance came meanwhile, and is followed by another seek
         for each in self.keepers:
             each.drop([n for n in each.partitions if each.input_tp(n) not in mine])
+        seeks, starts = self._begin(mine, earliest, ends, changelogs)
+        if seeks:
+            await self.seek_wait(seeks)
+        if is_outdated() or not await self._confirm(starts) or is_outdated():
+            return
+        for keeper in self.keepers:
+            keeper.settled()
+
+    def _begin(
+        self,
+        mine: list[TP],
+        earliest: Mapping[TP, int],
+        ends: Mapping[TP, int],
+        changelogs: Mapping[TP, range],
+    ) -> tuple[dict[TP, int], dict[TP, int]]:
+        """Take over partitions; return where to go on, and what to commit before that."""
         seeks: dict[TP, int] = {}
+        starts: dict[TP, int] = {}
         for tp in mine:
             keeper = self._keeper(tp)
             assert keeper is not None
@@ -107,12 +124,23 @@ class ExactConsumer(FetchingConsumer):
                 committed = first
             keeper.begin(tp.partition, committed, first, end, changelogs[tp])
             seeks[tp] = keeper.partitions[tp.partition].position
-        if seeks:
-            await self.seek_wait(seeks)
-        if is_outdated():
-            return
+            if committed is not None:
+                starts[tp] = min(seeks[tp], committed)
+        return seeks, starts
+
+    async def _confirm(self, starts: Mapping[TP, int]) -> bool:
+        """Commit where partitions begin; give all up, before any input, if Kafka refuses that.
+
+        What is committed Kafka tells to anybody, also to a worker that was paused while it read
+        the changelogs. Another one may own the partitions since, and what it has committed is of
+        input which the tables here do not include. Commits are for members of the generation only.
+        """
+        if not starts or await self._commit_offsets(starts):
+            return True
+        log.warning("the partitions may have another owner already: they are not taken over")
         for keeper in self.keepers:
-            keeper.settled()
+            keeper.drop(list(keeper.partitions))
+        return False
 
     async def _seek_back_recovery(self) -> None:
         """Let changelogs be read on from where recovery is, whatever of them was dropped (F19).

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from tests.faust_exact.counting import Exact, running, until
+from tests.faust_exact.counting import Exact, produce, running, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -68,3 +68,25 @@ async def test_who_is_given_no_partitions_gives_up_what_it_had(
         assert worker.keeper.partitions == {}
         assert settled == [set()], "the ingest of its instruments is told"
         await consumer.perform_seek()
+
+
+async def test_who_lost_its_partitions_while_it_recovered_takes_nothing_over(
+    topics: Settings,
+) -> None:
+    """A worker that was paused asks what is committed, and is told what its successor committed."""
+    worker = Exact(topics)
+    async with running(worker):
+        await until("owned", lambda: len(worker.keeper.partitions) == topics.partitions)
+        await produce(topics, 0, 40)
+        await until("processed", lambda: len(worker.processed) == 40)
+        consumer, settled = worker.app.consumer, []
+        await consumer.final_commit()
+        worker.keeper.on_settled.append(lambda: settled.append(set(worker.keeper.partitions)))
+        worker.keeper.drop(list(worker.keeper.partitions))
+        consumer._thread._consumer._coordinator.generation -= 1  # there was a rebalance without it
+        await consumer.perform_seek()
+        assert worker.keeper.partitions == {}
+        assert settled == []
+        await until("owned again", lambda: len(worker.keeper.partitions) == topics.partitions)
+        await produce(topics, 40, 2)
+        await until("processed, too", lambda: len(worker.processed) == 42)
