@@ -6,22 +6,37 @@ Each part is rendered as it was last measured; what was measured with --quick is
 from __future__ import annotations
 
 import json
+import re
 import sys
+import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from app.worker import SESSION_TIMEOUT_S
 from bench.environments import environment, run
 from bench.feeds import ROOT
+from bench.fields import ROUNDS
+from bench.growth import CHANGES_EACH
 from bench.pipeline import WORK
-from bench.tables import domain as domain_table
-from bench.tables import fields, growth, live, memory, restart, throughput
+from bench.replay import GENERATED, PERCENT
+from bench.tables import table, throughput
 from bench.targets import targets
-from bench.texts import BOUNDS, DOMAIN, FIELDS, GROWTH, HEAD, LIVE, MEMORY, PEERS, REPLAY, RESTART
 
 PAGE: Final = ROOT / "docs" / "performance.md"
 PLOT: Final = ROOT / "docs" / "performance.png"
+TEMPLATE: Final = Path(__file__).with_name("page.md")
+PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
+CONSTANTS: Final = {
+    "generated": f"{GENERATED:,}",
+    "percent": f"{PERCENT:g}",
+    "session_timeout_s": f"{SESSION_TIMEOUT_S:g}",
+    "changes_each": str(CHANGES_EACH),
+    "rounds": str(ROUNDS),
+}
 PLOTTER: Final = Path(__file__).parent / "plot"
 PARTS: Final = ("replay", "peers", "live", "restart", "memory", "growth", "domain", "fields")
+LINE_CHARS: Final = 119
 SAMPLES_A_MINUTE: Final = 60
 CONTEST: Final = ("replay", "peers")
 """Parts that are one table: ratios are to Steelyard's replay."""
@@ -48,29 +63,25 @@ def read(folder: Path) -> Reports:
 
 
 def page(reports: Reports) -> str:
-    """Return docs/performance.md."""
-    sections = [
-        HEAD,
-        "![Throughput of each; Steelyard's latency, growth and memory](performance.png)\n",
-    ]
-    sections.append(f"## Against the targets\n\n{targets(reports)}\n")
+    """Return docs/performance.md: page.md with its figures, less the sections that have none."""
     contest = contestants(reports)
-    if contest:
-        table = throughput(contest)
-        sections.append(f"## Replay through Kafka\n\n{REPLAY}\n\n{table}\n\n{PEERS}\n")
-    for part, title, text, table in (
-        ("live", "Live", LIVE, live),
-        ("restart", "Restart, changelog, memory", RESTART, restart),
-        ("memory", "Memory over time", MEMORY, memory),
-        ("growth", "Growth", GROWTH, growth),
-        ("domain", "Cost of a notification, without Kafka", DOMAIN, domain_table),
-        ("fields", "Cost of each group of fields", FIELDS, fields),
-    ):
-        if part in reports:
-            sections.append(f"## {title}\n\n{text}\n\n{table(reports[part]['results'])}\n")
-    sections.append(f"## What bounds it\n\n{BOUNDS}\n")
-    sections.append(f"## Where it was measured\n\n{_machines(reports)}\n")
-    return "\n".join(sections)
+    known: dict[str, str | None] = {
+        "targets": targets(reports),
+        "contest": throughput(contest) if contest else None,
+        "machines": _machines(reports),
+        **{part: table(part, r["results"]) for part, r in reports.items() if part not in CONTEST},
+        **CONSTANTS,
+    }
+    sections = re.split(r"^(?=## )", TEMPLATE.read_text(), flags=re.MULTILINE)
+    filled = (_fill(section, known) for section in sections)
+    return "".join(section for section in filled if section is not None)
+
+
+def _fill(section: str, known: Mapping[str, str | None]) -> str | None:
+    values = {name: known.get(name) for name in PLACEHOLDER.findall(section)}
+    if None in values.values():
+        return None
+    return PLACEHOLDER.sub(lambda found: str(values[found[1]]), section)
 
 
 def contestants(reports: Reports) -> list[dict[str, Any]]:
@@ -116,7 +127,7 @@ def _machines(reports: Reports) -> str:
         where = report["machine"]
         packages = ", ".join(f"{name} {text}" for name, text in where["packages"].items())
         loads = [r["load_before"] for r in report["results"] if r.get("load_before") is not None]
-        lines.append(
+        said = (
             f"- **{part}**: {report['began']}, commit {where['commit']}, {where['cores']} cores of "
             f"{where['cpu']}, {where['memory_gb']} GB, {where['system']}, Python "
             f"{where['python']}, the hot path {_hot_path(report)}, Kafka {where['kafka']}; "
@@ -124,8 +135,8 @@ def _machines(reports: Reports) -> str:
             f"{min(loads, default=0)} to {max(loads, default=0)}."
         )
         if "peers" in report:
-            versions = "; ".join(f"{name}: {text}" for name, text in report["peers"].items())
-            lines.append(f"  Peers: {versions}.")
+            said += f" Peers: {'; '.join(f'{who}: {of}' for who, of in report['peers'].items())}."
+        lines += textwrap.wrap(said, LINE_CHARS, subsequent_indent="  ", break_on_hyphens=False)
     return "\n".join(lines)
 
 

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
 Result = dict[str, Any]
+Column = tuple[str, str | Callable[[Result], Any]]
+"""A heading, and a field of the result or what makes the cell of it."""
 
 
 def table_of(report: Result) -> str:
     """Return the table of a part's report."""
-    return TABLES[report["part"]](report["results"])
+    return table(report["part"], report["results"])
 
 
-def domain(results: Sequence[Result]) -> str:
-    """The cost of each step, each of which does what those before it do."""
-    return markdown(
-        ("log", "up to", "µs a change", "of it new", "changes/s", "level changes/s"),
-        (
-            (
-                result["log"],
-                result["step"],
-                result["us_per_change"],
-                result["us_more_than_before"],
-                number(result["changes_per_s"]),
-                number(result["levels_per_s"]),
-            )
-            for result in results
-        ),
-    )
-
-
-def growth(results: Sequence[Result]) -> str:
-    """The cost against instruments and depth."""
-    return markdown(
-        ("instruments", "levels a side", "µs a change"),
-        (
-            (number(result["instruments"]), number(result["depth"]), result["us_per_change"])
-            for result in results
-        ),
-    )
-
-
-def fields(results: Sequence[Result]) -> str:
-    """The cost of each group of fields, and its share of all."""
-    return markdown(
-        ("group", "of each", "how many", "µs", "share"),
-        (
-            (
-                result["group"],
-                result["kind"],
-                number(result["count"]),
-                result["us_each"],
-                f"{100 * result['share']:.0f} %",
-            )
-            for result in results
-        ),
-    )
+def table(part: str, results: Sequence[Result]) -> str:
+    """Return the table of a part's results."""
+    if part in {"replay", "peers"}:
+        return throughput(results)
+    return _columns(COLUMNS[part], results)
 
 
 def throughput(results: Sequence[Result]) -> str:
@@ -66,114 +29,14 @@ def throughput(results: Sequence[Result]) -> str:
         for result in results
         if result["who"] == "Steelyard" and result["workers"] == 1 and not result.get("percent")
     }
-    return markdown(
-        (
-            "who",
-            "how",
-            "log",
-            "timed, s",
-            "book notifications/s",
-            "level changes/s",
-            "Steelyard, 1 worker, is",
-            "CPU µs a notification",
-            "all committed",
-            "windows",
-        ),
-        (
-            (
-                result["who"],
-                result["variant"],
-                result["log"],
-                _timed(result),
-                number(result["changes_per_s"] or None),
-                number(result["levels_per_s"] or None),
-                _ratio(own.get(result["log"]), result),
-                _cpu_us(result),
-                _committed(result),
-                _agreement(result),
-            )
-            for result in results
-        ),
-    )
 
+    def ratio(result: Result) -> str | None:
+        if result["log"] not in own or not result["changes_per_s"]:
+            return None
+        times = own[result["log"]] / result["changes_per_s"]
+        return f"{times:.2g}× as fast" if times < 10 else f"{times:,.0f}× as fast"
 
-def live(results: Sequence[Result]) -> str:
-    """Latencies and processor time by rate."""
-    return markdown(
-        (
-            "asked/s",
-            "came/s",
-            "messages/s",
-            "socket → window ms p50 / p99 / max",
-            "socket → push ms p50 / p99 / max",
-            "beyond the end ms p50 / p99",
-            "worker %",
-            "exchange %",
-            "broker %",
-            "lag, frames",
-        ),
-        (
-            (
-                number(result["rate"]),
-                number(result["notifications_per_s"]),
-                number(result["messages_per_s"]),
-                _spread(result["socket_to_window_ms"], "p50", "p99", "max"),
-                _spread(result["socket_to_push_ms"], "p50", "p99", "max"),
-                _spread(result["beyond_end_ms"], "p50", "p99"),
-                *(result["cpu_percent"][name] for name in ("worker", "exchange", "broker")),
-                number(result["lag_frames"]),
-            )
-            if "failed" not in result
-            else (number(result["rate"]), "not live in time", *[None] * 8)
-            for result in results
-        ),
-    )
-
-
-def restart(results: Sequence[Result]) -> str:
-    """Seconds until live, and bytes of changelog a byte of feed."""
-    rows = []
-    for result in results:
-        if "seconds_to_live" in result:
-            figure = f"{result['seconds_to_live']} s until all are live"
-        else:
-            memory = result["resident_mb"]
-            figure = f"{result['changelog_per_feed_byte']} byte a byte of feed"
-            if memory:
-                figure += f"; {memory[0]} MB at first, {memory[-1]} MB after {len(memory)} s"
-        rows.append((result["what"], result["instruments"], result["rate"], figure))
-    return markdown(("what", "instruments", "notifications/s", "figure"), rows)
-
-
-def memory(results: Sequence[Result]) -> str:
-    """What a worker holds at the beginning, at most, and in the end."""
-    return markdown(
-        ("notifications/s", "instruments", "minutes", "MB first / most / last", "MB more an hour"),
-        (
-            (
-                number(result["rate"]),
-                number(result["instruments"]),
-                result["minutes"],
-                " / ".join(f"{figure:.0f}" for figure in (held[0], max(held), held[-1]))
-                if (held := result["resident_mb"])
-                else None,
-                result["mb_an_hour"],
-            )
-            for result in results
-        ),
-    )
-
-
-TABLES = {
-    "domain": domain,
-    "growth": growth,
-    "fields": fields,
-    "replay": throughput,
-    "peers": throughput,
-    "live": live,
-    "restart": restart,
-    "memory": memory,
-}
+    return _columns([*THROUGHPUT, ("Steelyard, 1 worker, is", ratio), *COSTS], results)
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -188,17 +51,23 @@ def number(value: float | None) -> str | None:
     return None if value is None else f"{value:,.0f}"
 
 
+def _columns(columns: Sequence[Column], results: Sequence[Result]) -> str:
+    rows = [[r.get(of) if isinstance(of, str) else of(r) for _, of in columns] for r in results]
+    return markdown([head for head, _ in columns], rows)
+
+
+def _count(field: str) -> Callable[[Result], str | None]:
+    return lambda result: number(result.get(field))
+
+
+def _rate(field: str) -> Callable[[Result], str | None]:
+    return lambda result: number(result[field] or None)
+
+
 def _timed(result: Result) -> str | None:
     """How long the part was that the rates are of."""
     seconds = result.get("seconds")
     return None if seconds is None else f"{seconds:.1f}"
-
-
-def _ratio(own: float | None, result: Result) -> str | None:
-    if own is None or not result["changes_per_s"]:
-        return None
-    ratio = own / result["changes_per_s"]
-    return f"{ratio:.2g}× as fast" if ratio < 10 else f"{ratio:,.0f}× as fast"
 
 
 def _cpu_us(result: Result) -> str | None:
@@ -216,7 +85,7 @@ def _committed(result: Result) -> str | None:
 def _agreement(result: Result) -> str:
     agreement = result["agreement"]
     if agreement is None:
-        return result.get("not_measured", "did not finish")
+        return str(result.get("not_measured", "did not finish"))
     wrong = agreement["different"] + agreement["missing"] + agreement["repeated"]
     if not wrong:
         return f"all {number(agreement['windows'])} the same"
@@ -226,7 +95,95 @@ def _agreement(result: Result) -> str:
     )
 
 
-def _spread(figures: Result, *names: str) -> str | None:
-    if not figures["count"]:
-        return None
-    return " / ".join(f"{figures[name]:,.1f}" for name in names)
+def _latency(field: str, *names: str) -> Callable[[Result], str | None]:
+    def cell(result: Result) -> str | None:
+        figures = result.get(field, {"count": 0})
+        if not figures["count"]:
+            return None
+        return " / ".join(f"{figures[name]:,.1f}" for name in names)
+
+    return cell
+
+
+def _percent(process: str) -> Callable[[Result], float | None]:
+    return lambda result: result.get("cpu_percent", {}).get(process)
+
+
+def _came(result: Result) -> str | None:
+    return "not live in time" if "failed" in result else number(result["notifications_per_s"])
+
+
+def _restart(result: Result) -> str:
+    if "seconds_to_live" in result:
+        return f"{result['seconds_to_live']} s until all are live"
+    held = result["resident_mb"]
+    memory = f"; {held[0]} MB at first, {held[-1]} MB after {len(held)} s" if held else ""
+    return f"{result['changelog_per_feed_byte']} byte a byte of feed{memory}"
+
+
+def _held(result: Result) -> str | None:
+    held = result["resident_mb"]
+    return f"{held[0]:.0f} / {max(held):.0f} / {held[-1]:.0f}" if held else None
+
+
+SPREAD: Final = ("p50", "p99", "max")
+THROUGHPUT: Final[list[Column]] = [
+    ("who", "who"),
+    ("how", "variant"),
+    ("log", "log"),
+    ("timed, s", _timed),
+    ("book notifications/s", _rate("changes_per_s")),
+    ("level changes/s", _rate("levels_per_s")),
+]
+COSTS: Final[list[Column]] = [
+    ("CPU µs a notification", _cpu_us),
+    ("all committed", _committed),
+    ("windows", _agreement),
+]
+COLUMNS: Final[dict[str, list[Column]]] = {
+    "domain": [
+        ("log", "log"),
+        ("up to", "step"),
+        ("µs a change", "us_per_change"),
+        ("of it new", "us_more_than_before"),
+        ("changes/s", _count("changes_per_s")),
+        ("level changes/s", _count("levels_per_s")),
+    ],
+    "growth": [
+        ("instruments", _count("instruments")),
+        ("levels a side", _count("depth")),
+        ("µs a change", "us_per_change"),
+    ],
+    "fields": [
+        ("group", "group"),
+        ("of each", "kind"),
+        ("how many", _count("count")),
+        ("µs", "us_each"),
+        ("share", lambda result: f"{100 * result['share']:.0f} %"),
+    ],
+    "live": [
+        ("asked/s", _count("rate")),
+        ("came/s", _came),
+        ("messages/s", _count("messages_per_s")),
+        ("socket → window ms p50 / p99 / max", _latency("socket_to_window_ms", *SPREAD)),
+        ("socket → push ms p50 / p99 / max", _latency("socket_to_push_ms", *SPREAD)),
+        ("beyond the end ms p50 / p99", _latency("beyond_end_ms", "p50", "p99")),
+        ("worker %", _percent("worker")),
+        ("exchange %", _percent("exchange")),
+        ("broker %", _percent("broker")),
+        ("lag, frames", lambda result: number(result.get("lag_frames"))),
+    ],
+    "restart": [
+        ("what", "what"),
+        ("instruments", "instruments"),
+        ("notifications/s", "rate"),
+        ("figure", _restart),
+    ],
+    "memory": [
+        ("notifications/s", _count("rate")),
+        ("instruments", _count("instruments")),
+        ("minutes", "minutes"),
+        ("MB first / most / last", _held),
+        ("MB more an hour", "mb_an_hour"),
+    ],
+}

@@ -10,6 +10,10 @@ from bench.tables import markdown, number
 Reports = dict[str, dict[str, Any]]
 Row = tuple[str, str, str | None, str | None]
 
+LEAST_RATES: Final = (
+    ("1–3 levels", "generated", "notifications_per_s", 30_000, "notifications/s"),
+    ("the recording", "recording", "levels_per_s", 250_000, "level changes/s"),
+)
 LEAST_RATIOS: Final = {"naive Faust": 20.0, "Quix Streams": 5.0, "Bytewax": 1.0}
 """How many times as fast as a peer one worker is to be; for Kafka Streams there is no target."""
 TARGET_RATE: Final = 2_000
@@ -32,26 +36,17 @@ def targets(reports: Reports) -> str:
 
 
 def _replay(reports: Reports) -> list[Row]:
-    results = [each for each in _results(reports, "replay") if not each.get("percent")]
+    all_results = _results(reports, "replay")
+    results = [each for each in all_results if not each.get("percent")]
+    held = [each for each in all_results if each.get("percent")]
     one = {_kind(result): result for result in results if result["workers"] == 1}
-    rows = [
-        _row(
-            "replay, one worker, 1–3 levels",
-            one.get("generated"),
-            "notifications_per_s",
-            30_000,
-            "notifications/s",
-        ),
-        _row(
-            "replay, one worker, the recording",
-            one.get("recording"),
-            "levels_per_s",
-            250_000,
-            "level changes/s",
-        ),
-    ]
-    rows += _scaling(results)
-    rows += _scaling([each for each in _results(reports, "replay") if each.get("percent")])
+    rows: list[Row] = []
+    for what, kind, field, least, unit in LEAST_RATES:
+        value = one[kind][field] if kind in one else None
+        reached = None if value is None else _yes(value >= least)
+        target = f"≥ {number(least)} {unit}"
+        rows.append((f"replay, one worker, {what}", target, number(value), reached))
+    rows += [*_scaling(results), *_scaling(held)]
     return rows + [row for kind, result in one.items() for row in _peers(reports, kind, result)]
 
 
@@ -135,22 +130,19 @@ def _memory(reports: Reports) -> list[Row]:
 
 
 def _growth(reports: Reports) -> list[Row]:
-    results = _results(reports, "growth")
-    over_instruments = [each for each in results if each["depth"] == DEPTH]
-    over_depths = [each for each in results if each["instruments"] == 1]
-    return [
-        *_grown(over_instruments, "instruments", "instruments", MOST_GROWTH),
-        *_grown(over_depths, "depth", "levels a side", MOST_DEEPER),
-    ]
-
-
-def _grown(results: list[dict[str, Any]], axis: str, what: str, most: float) -> list[Row]:
-    if not results:
-        return []
-    first, last = (of(results, key=lambda each: each[axis]) for of in (min, max))
-    ratio = last["us_per_change"] / first["us_per_change"]
-    name = f"cost of a notification, {number(last[axis])} {what} against {number(first[axis])}"
-    return [(name, f"≤ {most:g}×", f"{ratio:.2f}×", _yes(ratio <= most))]
+    rows: list[Row] = []
+    for axis, what, other, usual, most in (
+        ("instruments", "instruments", "depth", DEPTH, MOST_GROWTH),
+        ("depth", "levels a side", "instruments", 1, MOST_DEEPER),
+    ):
+        results = [each for each in _results(reports, "growth") if each[other] == usual]
+        if results:
+            first, last = (of(results, key=lambda each: each[axis]) for of in (min, max))
+            ratio = last["us_per_change"] / first["us_per_change"]
+            name = f"{number(last[axis])} {what} against {number(first[axis])}"
+            target, figure = f"≤ {most:g}×", f"{ratio:.2f}×"
+            rows.append((f"cost of a notification, {name}", target, figure, _yes(ratio <= most)))
+    return rows
 
 
 def _results(reports: Reports, part: str) -> list[dict[str, Any]]:
@@ -160,13 +152,6 @@ def _results(reports: Reports, part: str) -> list[dict[str, Any]]:
 
 def _kind(result: dict[str, Any]) -> str:
     return str(result["log"]).split(",")[0].split()[0]
-
-
-def _row(what: str, result: dict[str, Any] | None, field: str, least: int, unit: str) -> Row:
-    if result is None:
-        return what, f"≥ {number(least)} {unit}", None, None
-    value = result[field]
-    return what, f"≥ {number(least)} {unit}", number(value), _yes(value >= least)
 
 
 def _yes(reached: bool) -> str:

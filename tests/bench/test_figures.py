@@ -12,15 +12,15 @@ import pytest
 from app.embedded_kafka.jars import KAFKA_VERSION, read_lock
 from app.settings import Settings
 from bench import __main__ as command
-from bench import replay, texts
+from bench import replay
 from bench.feeds import COPIES, EXCERPT, generated, instrument_names, recording
 from bench.limits import NoGroups
 from bench.peers import java
 from bench.peers import run as peers
 from bench.peers.run import PEERS
-from bench.render import page, read
+from bench.render import CONSTANTS, PAGE, PLACEHOLDER, TEMPLATE, page, read
 from bench.replay import have_shared
-from bench.tables import live, throughput
+from bench.tables import table, throughput
 from bench.targets import targets
 from faust_exact.checkpoint import INPUT_PER_RECORD
 
@@ -91,7 +91,7 @@ def test_page_says_which_targets_are_reached_and_where() -> None:
     ):
         assert line in text
     assert "2 cores of a processor" in text
-    assert "the hot path compiled, Kafka 4.3.0" in text
+    assert "the hot path compiled, Kafka 4.3.0" in " ".join(text.split())
     assert "bytewax==0.21.1" in text
 
 
@@ -195,13 +195,38 @@ def test_processor_time_is_a_notifications() -> None:
 
 def test_the_page_says_what_a_crash_leaves_of_every_peer() -> None:
     for peer in PEERS:
-        assert f"| {peer.name}, durable" in texts.PEERS
+        assert f"| {peer.name}, durable" in TEMPLATE.read_text()
 
 
 def test_the_page_says_how_often_a_book_is_kept() -> None:
     age_s = Settings.model_fields["checkpoint_max_age_ms"].default / 1_000
     assert INPUT_PER_RECORD == 8
-    assert f"told eight times what its record takes, or after {age_s:g} s at most" in texts.PEERS
+    assert (
+        f"told eight times what its record takes, or after {age_s:g} s at most"
+        in TEMPLATE.read_text()
+    )
+
+
+def test_the_page_in_docs_is_of_the_template() -> None:
+    """Its figures are of the last measurement; what is said around them is the template's."""
+    page_in_docs = " ".join(PAGE.read_text().split())
+    for paragraph in TEMPLATE.read_text().split("\n\n"):
+        text = PLACEHOLDER.sub(lambda found: CONSTANTS.get(found[1], found[0]), paragraph)
+        if not PLACEHOLDER.search(text):
+            assert " ".join(text.split()) in page_in_docs
+    assert not PLACEHOLDER.search(page_in_docs)
+
+
+def test_sections_without_figures_are_left_out() -> None:
+    machine = dict.fromkeys(
+        ("commit", "cores", "cpu", "memory_gb", "system", "python", "hot_path", "kafka"), "x"
+    )
+    report = {"began": "today", "machine": {**machine, "packages": {}}, "results": []}
+    text = page({"restart": report})
+    assert "## Restart, changelog, memory" in text
+    assert "## Live" not in text
+    assert "## Replay through Kafka" not in text
+    assert f"waits {CONSTANTS['session_timeout_s']} s for the dead worker" in text
 
 
 def test_each_peer_has_its_own_length_of_both_logs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +246,7 @@ def test_kafka_streams_is_of_the_brokers_version() -> None:
 def test_what_failed_is_in_the_tables_and_is_no_figure() -> None:
     failed = {**result("Bytewax", 0), "agreement": None, "failed": "it ended"}
     assert "did not finish" in throughput([*RESULTS[:1], failed])
-    assert "not live in time" in live([{"rate": 5_000, "failed": "too much"}])
+    assert "not live in time" in table("live", [{"rate": 5_000, "failed": "too much"}])
 
 
 def test_quick_figures_are_not_rendered(tmp_path: Path) -> None:
