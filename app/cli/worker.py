@@ -9,8 +9,8 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.console import Console
 
-from app.cli.demo import ROOT
 from app.cli.local_worker import local_url
+from app.cli.stack.run import ROOT
 from app.cli.stack.stack import Stack, StackError, claim_worker, running_stack
 from app.embedded_kafka.processes import free_port
 from app.settings import settings, warn_of_unknown_names

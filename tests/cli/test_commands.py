@@ -13,11 +13,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from honcho.environ import parse_procfile
 
 from app.__main__ import command_line, main
 from app.cli import COMMANDS
-from app.cli.demo import procfile
 from app.cli.settings_ import as_text, example_file, meaning
+from app.cli.stack.run import procfile
 from app.settings import Settings
 from exchange.__main__ import main as exchange
 
@@ -212,6 +213,7 @@ def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
 def test_the_procfile_runs_the_worker_and_what_it_needs() -> None:
     assert list(procfile()) == ["kafka", "exchange", "worker"]
     assert procfile()["worker"].endswith("-m faust -A app worker -l info")
+    assert procfile() == dict(parse_procfile((ROOT / "Procfile").read_text()).processes)
 
 
 def test_locks_are_hashed_and_hold_what_the_project_names() -> None:

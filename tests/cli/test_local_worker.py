@@ -14,6 +14,7 @@ from app.api.authentication import Access
 from app.api.site import Limits
 from app.cli import demo
 from app.cli.local_worker import local_url
+from app.cli.stack import run
 from app.cli.stack.stack import Stack, StackError, hold_stack
 from app.cli.terminal.api_client import Worker
 from app.embedded_kafka.processes import free_port, port_is_free
@@ -107,9 +108,9 @@ def test_a_worker_that_joins_a_guarded_stack_needs_the_token(
 
 def test_a_secret_is_given_to_the_worker_and_written_nowhere() -> None:
     configured = Settings(web_token="canary-of-the-token", client_id="me", client_secret="canary-2")
-    assert "canary" not in json.dumps(demo._shared_environment(configured))
-    assert "***" not in json.dumps(demo._shared_environment(configured))
-    assert demo._secrets(configured) == {
+    assert "canary" not in json.dumps(run.shared_environment(configured))
+    assert "***" not in json.dumps(run.shared_environment(configured))
+    assert run._secrets(configured) == {
         "STEELYARD_WEB_TOKEN": "canary-of-the-token",
         "STEELYARD_CLIENT_SECRET": "canary-2",
     }

@@ -29,7 +29,7 @@ from app.cli.stack.stack import (
     running_stack,
     stop_added_workers,
 )
-from app.cli.stack.supervisor import LEAST_RUN_S
+from app.cli.stack.supervisor import CHILD_STOP_TIMEOUT_S, LEAST_RUN_S
 from app.embedded_kafka import EmbeddedBroker
 from app.embedded_kafka.processes import free_port
 from app.errors import UserError
@@ -69,10 +69,10 @@ print("worker down", flush=True)
 
 DEMO = """
 import pathlib, sys
-from app.cli import demo
+from app.cli.stack import run
 from app.cli.stack import supervisor
 from app.__main__ import main
-demo.ROOT = pathlib.Path(sys.argv[1])
+run.ROOT = pathlib.Path(sys.argv[1])
 supervisor.LEAST_RUN_S = float(sys.argv[2])
 sys.exit(main(["demo", "--seed", "11"]))
 """
@@ -247,15 +247,29 @@ def test_a_killed_demo_leaves_no_process(tmp_path: Path, broker: EmbeddedBroker)
     assert running_stack(tmp_path / "var") is None
 
 
-def test_a_child_whose_keeper_was_killed_is_missed(tmp_path: Path, broker: EmbeddedBroker) -> None:
-    with running_demo(tmp_path, kafka=broker.bootstrap) as demo:
+def test_a_second_ctrl_c_kills_what_does_not_stop(tmp_path: Path, broker: EmbeddedBroker) -> None:
+    deaf = WORKER.replace("signal.sigwait({signal.SIGTERM})", "signal.sigwait({signal.SIGUSR1})")
+    with running_demo(tmp_path, kafka=broker.bootstrap, worker=deaf) as demo:
         wait_for(demo, tmp_path, "make worker")
-        stack = running_stack(tmp_path / "var")
-        assert stack is not None
-        stat = Path(f"/proc/{stack.pids['worker-1']}/stat").read_text()
-        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent
-        assert demo.wait(STOP_LIMIT_S) == 1
-    assert "worker-1 ended with exit code -9" in output_of(tmp_path)
+        demo.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            demo.wait(0.5)
+        asked = time.monotonic()
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(STOP_LIMIT_S) == 0
+        assert time.monotonic() - asked < CHILD_STOP_TIMEOUT_S / 2
+    assert "worker-1 does not end: killed" in output_of(tmp_path)
+    assert processes_of(tmp_path) == []
+
+
+def test_a_demo_is_stopped_while_kafka_starts(tmp_path: Path) -> None:
+    with running_demo(tmp_path, kafka=None) as demo:
+        wait_for(demo, tmp_path, "starting Kafka")
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(START_LIMIT_S) == 0
+    assert "stopped" in output_of(tmp_path)
+    assert "worker-1 started" not in output_of(tmp_path)
+    assert "Traceback" not in output_of(tmp_path)
     assert processes_of(tmp_path) == []
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from app.cli.demo import _shared_environment
 from app.cli.environment import explain
 from app.cli.settings_ import describe
+from app.cli.stack.run import shared_environment
 from app.settings import PRODUCTION_URL, TESTNET_URL, Settings
 from app.settings.secret_file import MAX_SECRET_FILE_BYTES
 from deribit.auth import Credentials, Grant
@@ -140,6 +140,6 @@ def test_what_runs_against_the_simulated_exchange_does_not_use_the_key_of_the_re
     real = Settings(client_id="id", client_secret=CANARY)
     simulated = real.model_copy(update={"venue_url": "ws://127.0.0.1:1/", "client_grant": "none"})
     assert simulated.credentials is None
-    environment = _shared_environment(simulated)
+    environment = shared_environment(simulated)
     assert environment["STEELYARD_CLIENT_GRANT"] == "none"
     assert CANARY not in repr(environment)

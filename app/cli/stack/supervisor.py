@@ -1,39 +1,40 @@
-"""`Supervisor`: honcho's processes and output, with an order, so that a worker can commit in peace.
+"""`Supervisor` and `Child`: processes as services of mode, in order, so that a worker can commit.
 
-Children start in the order in which they were added, each when the one before is ready, and stop
-the other way round. Every child dies with this process, however it dies.
+Each part starts when the one before is ready, and they stop the other way round. A part that fails
+crashes the supervisor, whose run() stops the others and raises why.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import multiprocessing
 import os
-import queue
 import re
 import signal
 import sys
 import time
-from collections import defaultdict, deque
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-from honcho.manager import Manager
-from honcho.printer import Message, Printer
-from honcho.process import Popen, Process
+from mode import Service
 
-from app.embedded_kafka.processes import die_with_parent
+from app.embedded_kafka.processes import die_with_parent, tail
 from app.errors import UserError
 
 CHILD_STOP_TIMEOUT_S: Final = 7.0
+CHILD_KILL_TIMEOUT_S: Final = 2.0
 CHILD_READY_TIMEOUT_S: Final = 20.0
-EVENT_WAIT_S: Final = 0.1
+POLL_INTERVAL_S: Final = 0.05
 LAST_LINES: Final = 12
 LAST_ERRORS: Final = 3
+LINES_READ: Final = 400
+"""Of what a child said, to find the errors among them."""
+LONGEST_LINE_BYTES: Final = 1024**2
+"""A longer line is split."""
 LOG_FILE_BYTES: Final = 8 * 1024**2
 LEAST_RUN_S: Final = 10.0
 """A child that ends sooner is not started again: it would end again, and again."""
@@ -42,214 +43,204 @@ _TELLS_AN_ERROR: Final = re.compile(
     r"(?i:\[(error|critical) *\]|\"level\": ?\"(error|critical)\")"
     r"|^[\w.]*(Error|Exception): |^error: "
 )
+_NAME_WIDTH: Final = len("exchange")
+_ANSI_COLOURS: Final = (36, 33, 32, 35)
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+logging.getLogger(__name__).propagate = False  # mode logs a crash with its stack; run() raises it
 
 
-class Supervisor(Manager):  # type: ignore[misc]
-    """Runs a few children until a signal, the death of one, or `watch` ends it.
+class ChildFailed(UserError):
+    """A part of the stack ended by itself."""
 
-    A child that may be started again is, unless it refused to run or ran for less than LEAST_RUN_S.
-    `watch` is called about ten times a second and returns why all must stop, or None; `on_stop`
-    is called once, before the first child is asked to end.
+    exit_code = 1
+
+
+class Supervisor(Service):  # type: ignore[misc]
+    """Holds the parts of a stack, which a subclass adds in on_started() by add()."""
+
+    logger = logging.getLogger(__name__)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[Service] = []
+
+    async def add(self, part: Service) -> None:
+        """Start a part and wait until it is ready, unless something has failed meanwhile."""
+        if not self.should_stop:
+            self._parts.append(part)
+            await self.add_runtime_dependency(part)
+
+    async def run(self) -> None:
+        """Run until SIGINT or SIGTERM, or raise why a part failed; nothing runs any more then.
+
+        A second signal kills the children that still run.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        signals = 0
+
+        def on_signal() -> None:
+            nonlocal signals
+            signals += 1
+            if signals == 1 and not self.should_stop:
+                task.cancel()
+            elif signals > 1:
+                for part in self._parts:
+                    if isinstance(part, Child):
+                        part.kill()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, on_signal)
+        try:
+            await self.start()
+            await self.wait_until_stopped()
+        except asyncio.CancelledError:
+            return  # a signal asked for it
+        finally:
+            await self.stop()
+        raise self.crash_reason
+
+
+class Child(Service):  # type: ignore[misc]
+    """Runs a process that dies with this one, and starts it again where it may be.
+
+    That is `restarted`, unless it refused to run or ran for less than LEAST_RUN_S; mode's own
+    supervisors restart whatever the exit code, so they are of no use here.
     """
 
     def __init__(
-        self, log_dir: Path, watch: Callable[[], str | None], on_stop: Callable[[], None]
-    ) -> None:
-        self._lines = _KeepingPrinter(log_dir)
-        super().__init__(self._lines)
-        self._process_ctor = _Child
-        self._ready: dict[str, Callable[[], bool]] = {}
-        self._restarted: set[str] = set()
-        self._watch = watch
-        self._on_stop = on_stop
-        self._signals = 0
-        self._stop_by: dict[str, float] = {}
-        self._started_at: dict[str, float] = {}
-        self.failure: str | None = None
-        """Why the children were stopped, unless a signal asked for it."""
-
-    def add(
         self,
         name: str,
         command: str,
-        env: dict[str, str],
-        cwd: Path,
-        ready: Callable[[], bool],
+        environment: Mapping[str, str],
+        folder: Path,
+        output: Output,
+        on_pid: Callable[[str, int], None],
         *,
+        is_ready: Callable[[], bool] = lambda: True,
         restarted: bool = False,
     ) -> None:
-        """Add a child; the next one starts when `ready` says so. `restarted`: if it dies."""
-        self.add_process(name, command, env=env, cwd=str(cwd))
-        self._ready[name] = ready
-        if restarted:
-            self._restarted.add(name)
+        super().__init__()
+        self.name = name
+        self._command, self._environment, self._folder = command, environment, folder
+        self._output = output
+        self._is_ready, self._on_pid = is_ready, on_pid
+        self._restarted = restarted
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeping: asyncio.Future[None] | None = None
 
-    def pids(self) -> dict[str, int]:
-        """Return the pids of the children that run."""
-        return {n: p["pid"] for n, p in self._processes.items() if "pid" in p and self._runs(n)}
+    async def on_start(self) -> None:
+        self._process = await self._spawn()
+        self._keeping = self.add_future(self._keep(self._process))
+        deadline = time.monotonic() + CHILD_READY_TIMEOUT_S
+        while not self._is_ready() and not self.should_stop:
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"{self.name} was not ready within {CHILD_READY_TIMEOUT_S:.0f} s")
+            await self.sleep(POLL_INTERVAL_S)
 
-    def loop(self) -> None:
-        """Run the children; return when the last of them has ended."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-        while not self._stopping() and not self._all_ready():
-            self._start_next()
-            self._relay()
-        while any(self._runs(name) for name in self._started_at):
-            self._relay()
-            if self._stopping():
-                if not self._stop_by:
-                    self._on_stop()
-                self._stop_next()
-        self._relay()
+    async def on_stop(self) -> None:
+        """Ask the process to end; kill it if it does not."""
+        if self._keeping is None:
+            return
+        self._signal(signal.SIGTERM)
+        _, runs = await asyncio.wait({self._keeping}, timeout=CHILD_STOP_TIMEOUT_S)
+        if runs:
+            self.kill()
+            await asyncio.wait({self._keeping}, timeout=CHILD_KILL_TIMEOUT_S)
 
-    def _start_next(self) -> None:
-        for name in self._processes:
-            if name not in self._started_at:
-                self._start(name)
+    def kill(self) -> None:
+        """Kill the process, if it runs."""
+        if self._keeping is not None and not self._keeping.done():
+            self._output.note(f"{self.name} does not end: killed")
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.killpg(self._process.pid, number)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        process = await asyncio.create_subprocess_shell(
+            self._command,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=self._environment,
+            cwd=self._folder,
+            start_new_session=True,  # Ctrl-C is for the supervisor, which stops it in order
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+        self._output.note(f"{self.name} started (pid {process.pid})")
+        self._on_pid(self.name, process.pid)
+        return process
+
+    async def _keep(self, process: asyncio.subprocess.Process) -> None:
+        """Pass on what the process says until it has ended; then start it again, or fail."""
+        while True:
+            started = time.monotonic()
+            assert process.stdout is not None
+            await self._output.relay(self.name, process.stdout)
+            code = await process.wait()
+            self._output.note(f"{self.name} ended (exit code {code})")
+            if self.should_stop:
                 return
-            if not self._ready[name]():
-                if time.monotonic() > self._started_at[name] + CHILD_READY_TIMEOUT_S:
-                    self.failure = f"{name} was not ready within {CHILD_READY_TIMEOUT_S:.0f} s."
-                return
-
-    def _start(self, name: str) -> None:
-        child: Process = self._processes[name]["obj"]
-        process = multiprocessing.Process(name=name, target=child.run, args=(self.events, True))
-        process.start()
-        self._processes[name]["process"] = process
-        self._started_at[name] = time.monotonic()
-
-    def _relay(self) -> None:
-        """Pass on what the children say, for a moment; note who started and who ended."""
-        deadline = time.monotonic() + EVENT_WAIT_S
-        while (left := deadline - time.monotonic()) > 0:
-            try:
-                message = self.events.get(timeout=left)
-            except queue.Empty:
-                self._note_vanished()
-                break
-            if message.type == "line":
-                self._lines.write(message)
-            elif message.type == "start":
-                self._processes[message.name]["pid"] = message.data["pid"]
-                self._system_print(f"{message.name} started (pid {message.data['pid']})\n")
-            elif message.type == "stop":
-                code = message.data["returncode"]
-                self._system_print(f"{message.name} ended (exit code {code})\n")
-                self._note_end(message.name, code)
-        if not self._stopping():
-            self.failure = self._watch()
-
-    def _note_vanished(self) -> None:
-        """Count a child as ended whose honcho process was killed and can report nothing more."""
-        for name in self._started_at:
-            process = self._processes[name]
-            if self._runs(name) and not process["process"].is_alive() and self.events.empty():
-                self._note_end(name, -signal.SIGKILL)
-
-    def _note_end(self, name: str, code: int) -> None:
-        """A child has ended: start it again, or let that be the end of all."""
-        process = self._processes[name]
-        process["returncode"] = code
-        if self._stopping():
-            return
-        ran_s = time.monotonic() - self._started_at[name]
-        # What a person has to mend would end it again.
-        must_be_mended = code == UserError.exit_code
-        if name not in self._restarted or must_be_mended or ran_s < LEAST_RUN_S:
-            self.failure = self._obituary(name, code)
-            return
-        self._system_print(f"{self._obituary(name, code)}\n")
-        self._system_print(f"{name} is started again\n")
-        self._lines.forget(name)
-        del process["returncode"], process["pid"]
-        self._start(name)
-
-    def _stop_next(self) -> None:
-        """Ask the child that was started last and still runs to end; kill it if it does not."""
-        for name in reversed(self._started_at):
-            if not self._runs(name):
-                continue
-            pid = self._processes[name].get("pid")
-            if pid is None:
-                return  # forked a moment ago: its start is still on the way to us
-            if name not in self._stop_by:
-                self._stop_by[name] = time.monotonic() + CHILD_STOP_TIMEOUT_S
-                self._procmgr.terminate(pid)
-            elif time.monotonic() > self._stop_by[name] or self._signals > 1:
-                self._system_print(f"{name} does not end: killed\n")
-                self._procmgr.kill(pid)
-            return
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._signals += 1
-
-    def _stopping(self) -> bool:
-        return self._signals > 0 or self.failure is not None
-
-    def _all_ready(self) -> bool:
-        return all(name in self._started_at and ready() for name, ready in self._ready.items())
-
-    def _runs(self, name: str) -> bool:
-        return name in self._started_at and "returncode" not in self._processes[name]
-
-    def _obituary(self, name: str, code: int) -> str:
-        last = list(self._lines.last[name]) or ["(it said nothing)"]
-        # A worker says dozens of lines while it stops, long after the one that tells why.
-        earlier = [line for line in self._lines.errors[name] if line not in last]
-        lines = "\n  ".join([*earlier, *(["…"] if earlier else []), *last])
-        path = self._lines.path(name)
-        return f"{name} ended with exit code {code}; all it said is in {path}.\n  {lines}"
+            obituary = self._output.obituary(self.name, code)
+            must_be_mended = code == UserError.exit_code  # by a person: it would end again
+            ran_s = time.monotonic() - started
+            if not self._restarted or must_be_mended or ran_s < LEAST_RUN_S:
+                raise ChildFailed(obituary)
+            self._output.note(f"{obituary}\n{self.name} is started again")
+            process = self._process = await self._spawn()
 
 
-class _Child(Process):  # type: ignore[misc]
-    """A child whose program ends when honcho's process for it does, and that one with ours."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._parent = os.getpid()
-
-    def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        die_with_parent(signal.SIGKILL, self._parent)()
-        self._child_ctor = partial(Popen, preexec_fn=die_with_parent(signal.SIGTERM))
-        super().run(events, ignore_signals)
-
-
-class _KeepingPrinter(Printer):  # type: ignore[misc]
-    """Prints with honcho's prefixes and colours, and keeps each child's lines in a log file."""
+class Output:
+    """Prints lines with time, name and colour, and keeps those of each name in a log file."""
 
     def __init__(self, log_dir: Path) -> None:
-        super().__init__(sys.stdout)
+        log_dir.mkdir(parents=True, exist_ok=True)
         self._log_dir = log_dir
         self._files: dict[str, logging.Handler] = {}
-        self.last: dict[str, deque[str]] = defaultdict(lambda: deque(maxlen=LAST_LINES))
-        self.errors: dict[str, deque[str]] = defaultdict(lambda: deque(maxlen=LAST_ERRORS))
+        self._starts: dict[str, int] = {}
 
-    def write(self, message: Message) -> None:
-        data = message.data
-        text = data.decode("utf-8", "replace") if isinstance(data, bytes) else data
-        for line in text.splitlines():
-            self.last[message.name].append(line)
-            if _TELLS_AN_ERROR.search(line):
-                self.errors[message.name].append(line)
-        self._file(message.name).emit(
-            logging.LogRecord(message.name, logging.INFO, "", 0, text.rstrip("\n"), (), None)
+    async def relay(self, name: str, stream: asyncio.StreamReader) -> None:
+        """Pass on the lines of a new process until it closes its output."""
+        self._starts[name] = self._path(name).stat().st_size if self._path(name).exists() else 0
+        rest = b""
+        while chunk := await stream.read(LONGEST_LINE_BYTES):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > LONGEST_LINE_BYTES:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._write(name, line.decode("utf-8", "replace"))
+        self._write(name, rest.decode("utf-8", "replace"))
+
+    def note(self, text: str) -> None:
+        """Print what the supervisor has to say."""
+        self._write("system", text)
+
+    def obituary(self, name: str, code: int) -> str:
+        """Return how a process has ended, with its last lines and the last errors before them."""
+        path = self._path(name)
+        lines = tail(path, LINES_READ, after_bytes=self._starts[name]) or ["(it said nothing)"]
+        # A worker says dozens of lines while it stops, long after the one that tells why.
+        errors = [line for line in lines[:-LAST_LINES] if _TELLS_AN_ERROR.search(line)]
+        said = [*errors[-LAST_ERRORS:], *(["…"] if errors else []), *lines[-LAST_LINES:]]
+        return "\n  ".join(
+            [f"{name} ended with exit code {code}; all it said is in {path}.", *said]
         )
-        super().write(message)
 
-    def forget(self, name: str) -> None:
-        """Let what a child said be no part of its next obituary; the log file keeps it."""
-        self.last.pop(name, None)
-        self.errors.pop(name, None)
-
-    def path(self, name: str) -> Path:
-        """Return the log file of a child."""
-        return self._log_dir / f"{name}.log"
-
-    def _file(self, name: str) -> logging.Handler:
+    def _write(self, name: str, text: str) -> None:
         if name not in self._files:
             self._files[name] = RotatingFileHandler(
-                self.path(name), maxBytes=LOG_FILE_BYTES, backupCount=1
+                self._path(name), maxBytes=LOG_FILE_BYTES, backupCount=1
             )
-        return self._files[name]
+        prefix = f"{datetime.now():%H:%M:%S} {name:<{_NAME_WIDTH}} | "
+        if sys.stdout.isatty() and name != "system":
+            colour = _ANSI_COLOURS[list(self._files).index(name) % len(_ANSI_COLOURS)]
+            prefix = f"\033[0m\033[{colour}m{prefix}\033[0m"
+        for line in text.splitlines():
+            self._files[name].emit(logging.LogRecord(name, logging.INFO, "", 0, line, (), None))
+            print(prefix + line, flush=True)
+
+    def _path(self, name: str) -> Path:
+        return self._log_dir / f"{name}.log"
