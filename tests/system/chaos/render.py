@@ -6,6 +6,7 @@ import argparse
 import json
 import statistics
 import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from tests.system.chaos.runner import FIGURES
 from tests.system.chaos.scenarios import BY_NAME
 
 DOCUMENT = ROOT / "docs" / "guarantees.md"
+LINE_CHARS = 119
 
 HEAD = Path(__file__).with_name("guarantees_head.md")
 COLUMNS = (
@@ -63,7 +65,7 @@ def document(runs: list[dict[str, Any]]) -> str:
     ranked = sorted(groups, key=lambda key: (order.get(key[0], len(order)), key))
     rows = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     rows += [row(groups[key]) for key in ranked]
-    said = [f"- **{name}**: {what}." for name, what in _descriptions(runs)]
+    said = [_wrapped(f"- **{name}**: {what}.") for name, what in _descriptions(runs)]
     return (
         HEAD.read_text()
         + "\n"
@@ -125,28 +127,35 @@ def _hash_equal(runs: list[dict[str, Any]]) -> str:
 
 
 def _origin(runs: list[dict[str, Any]]) -> str:
+    if not runs:
+        return "No run yet.\n\n"
     machines = ", ".join(sorted({run["machine"] for run in runs}))
     times = sorted(run["at"] for run in runs)
     loads = sorted(run["load"] for run in runs)
     commits = ", ".join(dict.fromkeys(run.get("commit") or "unknown" for run in runs))
-    return (
+    head = (
         f"{len(runs)} runs, {times[0]} to {times[-1]}, of commits {commits}, on {machines}; the "
-        f"load at their ends {loads[0]:g} to {loads[-1]:g}.\n\n{_unfinished(runs)}{_inexact(runs)}"
-        if runs
-        else "No run yet.\n\n"
+        f"load at their ends {loads[0]:g} to {loads[-1]:g}."
     )
+    return f"{_wrapped(head, indent='')}\n\n{_unfinished(runs)}{_inexact(runs)}"
+
+
+def _wrapped(text: str, indent: str = "  ") -> str:
+    """Return an item of a list, or a paragraph, in lines that a terminal shows whole."""
+    options = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.fill(text, LINE_CHARS, subsequent_indent=indent, **options)
 
 
 def _unfinished(runs: Iterable[dict[str, Any]]) -> str:
     """Say why runs did not finish: their figures are of what was checked until then, nothing."""
-    said = [f"- {_which(run)}: {run['error']}" for run in runs if "error" in run]
+    said = [_wrapped(f"- {_which(run)}: {run['error']}") for run in runs if "error" in run]
     return "Not finished:\n\n" + "\n".join(said) + "\n\n" if said else ""
 
 
 def _inexact(runs: Iterable[dict[str, Any]]) -> str:
     """Name what runs have found, and with which commit: later ones tell whether it is mended."""
     said = [
-        f"- {_which(run)}: {figure} {json.dumps(offenders[:1])[1:-1]}"
+        _wrapped(f"- {_which(run)}: {figure} {json.dumps(offenders[:1])[1:-1]}")
         for run in runs
         if "error" not in run and not run["ok"]
         for figure, offenders in (run.get("offenders") or _late(run)).items()
@@ -168,7 +177,7 @@ def _descriptions(runs: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def _seeds(runs: list[dict[str, Any]]) -> str:
     seeds = ", ".join(str(run["seed"]) for run in runs)
-    return f"- {runs[0]['scenario']}: {seeds}"
+    return _wrapped(f"- {runs[0]['scenario']}: {seeds}")
 
 
 if __name__ == "__main__":
