@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from deribit.decode_quotes_states import Quote
 from orderbook.events import Level
+from orderbook.units import Boxed
 
 MIN_IN_A_ROW: Final = 5
 MIN_LASTING_MS: Final = 3_000
@@ -143,11 +144,10 @@ class QuoteAudit:
 
 
 def _agree(stated: Top, top: Top) -> bool:
-    # Without a type: compiled, levels that are only compared would be taken apart first.
-    stated_bid: Any = stated[0]
-    stated_ask: Any = stated[1]
-    bid: Any = top[0]
-    ask: Any = top[1]
+    stated_bid: Boxed = stated[0]
+    stated_ask: Boxed = stated[1]
+    bid: Boxed = top[0]
+    ask: Boxed = top[1]
     if stated_bid is not None and stated_bid != bid:
         return False
     return stated_ask is None or bool(stated_ask == ask)

@@ -1,21 +1,32 @@
-"""The front of a side is its ten best levels with the sums that are measured of them.
+"""The ten best levels of a side, the sums that are measured of them, and their order flow.
 
-It is brought up to date when it is asked for, and only between the first and the last of its levels
-that a message may have changed: most messages change one of them, or something further back. What
-is found to have changed is the order flow, too.
+They are brought up to date when they are asked for, and only between the first and the last of the
+levels that a message may have changed: most messages change one of them, or something further back.
+
+What is found to have changed is the order flow imbalance (OFI) of one observation, level by level,
+in USD units. Cont, Kukanov & Stoikov, "The price impact of order book events" (2014), applied to
+the l-th populated level of each side as in Xu, Gould & Howison, "Multi-level order-flow imbalance"
+(2018):
+
+    e = 1{Pb ≥ Pb'}·qb − 1{Pb ≤ Pb'}·qb' − 1{Pa ≤ Pa'}·qa + 1{Pa ≥ Pa'}·qa'
+
+where ' is the state before. When the bid falls, what was there is lost: −qb', not −qb. A level that
+appears is a rise of its side, one that vanishes a fall.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from orderbook.units import NOWHERE
+from orderbook.units import NOWHERE, Boxed
 
 _BEST: Final = 1
 _FEW: Final = 5
 FRONT_LEVELS: Final = 10
 LEVELS: Final = (_BEST, _FEW, FRONT_LEVELS)
-"""The counts of best levels that are measured; the last is how many a front has."""
+"""The counts of best levels that are measured; the last is how many are followed."""
+FLOW_LEVELS: Final = FRONT_LEVELS
+"""The levels whose order flow is summed."""
 
 
 class TopLevels:
@@ -70,7 +81,7 @@ class TopLevels:
     def follow(self, keys: list[int], sizes: list[int], flow: list[int] | None) -> bool:
         """Take the levels of a side, which end with the best; answer whether any was another.
 
-        Its order flow since the last time is added to `flow`, level by level (flow.py).
+        Its order flow since the last time is added to `flow`, level by level.
         """
         self.is_best_new = self._is_new
         self._is_new = False
@@ -78,18 +89,17 @@ class TopLevels:
         if level >= end:
             return False
         self._first, self._end = FRONT_LEVELS, 0
-        # Without a type: compiled, numbers that are only looked at would be unpacked.
-        old_keys: list[Any] = self.keys
-        old_sizes: list[Any] = self.sizes
-        new_keys: list[Any] = keys
-        new_sizes: list[Any] = sizes
+        old_keys: list[Boxed] = self.keys
+        old_sizes: list[Boxed] = self.sizes
+        new_keys: list[Boxed] = keys
+        new_sizes: list[Boxed] = sizes
         is_new = False
         best = few = front = 0
         place = len(keys) - level
         while level < end:
             place -= 1
-            new_key: Any = new_keys[place] if place >= 0 else NOWHERE
-            new_size: Any = new_sizes[place] if place >= 0 else 0
+            new_key: Boxed = new_keys[place] if place >= 0 else NOWHERE
+            new_size: Boxed = new_sizes[place] if place >= 0 else 0
             if new_key is old_keys[level] and new_size is old_sizes[level]:
                 level += 1
                 continue  # the very same objects, as most are
@@ -136,17 +146,17 @@ class TopLevels:
             key = old_key
         # As the price is key · direction, and a level's growth counts as −direction:
         if self._linear:
-            untyped: Any = change  # the product is long: Python itself multiplies it faster
-            flow[level] -= untyped * key
+            boxed: Boxed = change
+            flow[level] -= boxed * key
         elif self._direction > 0:
             flow[level] = flow[level] - change
         else:
             flow[level] = flow[level] + change
 
-    def _revalue(self, level: int, key: Any, size: Any) -> None:
-        """Let the worth of a level be another; numbers are too long to have a type."""
-        worths: list[Any] = self._worths
-        values: list[Any] = self.values
+    def _revalue(self, level: int, key: Boxed, size: Boxed) -> None:
+        """Let the worth of a level, price · size, be another."""
+        worths: list[Boxed] = self._worths
+        values: list[Boxed] = self.values
         worth = key * size
         growth = worth - worths[level] if self._direction > 0 else worths[level] - worth
         worths[level] = worth

@@ -15,7 +15,7 @@ from math import isqrt
 from operator import add, mul
 from typing import Any, Final, NamedTuple
 
-from orderbook.flow import FLOW_LEVELS
+from orderbook.book.top_levels import FLOW_LEVELS
 from orderbook.units import from_record, to_record
 
 FIT_PERIOD_WINDOWS: Final = 360

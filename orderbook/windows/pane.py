@@ -10,11 +10,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from orderbook.book.depth_bands import BANDS_BP
-from orderbook.book.top_levels import LEVELS
+from orderbook.book.top_levels import FLOW_LEVELS, LEVELS
 from orderbook.events import Ticker, Trade
-from orderbook.flow import FLOW_LEVELS
 from orderbook.measures import Snapshot
-from orderbook.units import from_record, to_record
+from orderbook.units import Boxed, from_record, to_record
 
 FLAG_GAP: Final = 1
 FLAG_RECONNECT: Final = 2
@@ -47,8 +46,8 @@ BUY_USD, SELL_USD, BLOCK_USD, COMBO_USD, LIQUIDATION_BUY_USD, LIQUIDATION_SELL_U
 TRADED: Final = 6
 
 
-def _add(sums: list[Any], others: list[Any]) -> None:
-    """Add integers, which have no type here: compiled, they would be unpacked and packed again."""
+def _add(sums: list[Boxed], others: list[Boxed]) -> None:
+    """Add integers to integers, place by place."""
     for place, other in enumerate(others):
         if other:  # most panes have few trades and breaks
             sums[place] += other

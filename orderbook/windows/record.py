@@ -10,8 +10,7 @@ from operator import mul
 from typing import Final
 
 from orderbook.book.depth_bands import BANDS_BP
-from orderbook.book.top_levels import LEVELS
-from orderbook.flow import FLOW_LEVELS
+from orderbook.book.top_levels import FLOW_LEVELS, LEVELS
 from orderbook.measures import Snapshot, imbalance
 from orderbook.units import RATIO_UNIT, UNIT, quotient, times
 from orderbook.windows import pane as p

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderbook.book.side import ASK, BID, Side
+from orderbook.book.top_levels import FLOW_LEVELS
 from orderbook.events import Change, Ticker, Trade
-from orderbook.flow import FLOW_LEVELS
 from orderbook.instrument import Instrument, Refused, Status
 from orderbook.windows import pane as p
 from orderbook.windows.ofi_weights import EQUAL

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderbook.flow import FLOW_LEVELS
+from orderbook.book.top_levels import FLOW_LEVELS
 from orderbook.units import UNIT, to_record
 from orderbook.windows.ofi_weights import (
     EQUAL,
