@@ -1,6 +1,6 @@
 """The shapes of what the venue says besides book and trades: only the fields that are used.
 
-They stand apart because they are never compiled, as those of books and trades (shapes.py).
+They stand apart because they are never compiled, as those of books and trades (message_shapes.py).
 """
 
 from __future__ import annotations

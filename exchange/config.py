@@ -40,7 +40,7 @@ class Config:
     max_unsent_bytes: int = 64 << 20  # a reader further behind than this is cut
     max_connections: int = 32  # the next one is answered 429
     open_raw: bool = False  # raw channels need no login
-    limits: bool = True  # calls cost credits (credits.py)
+    limits: bool = True  # calls cost credits (rate_limits.py)
     token_lifetime_s: float = 900.0
     scenario: Path | None = None  # faults to make, and when (scenario.py)
     conflation_ms: int | None = None  # length of a "100ms" tick; None chooses one that carries rate

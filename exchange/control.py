@@ -11,15 +11,15 @@ from exchange.session import Session
 PREFIX = "simulator/"
 
 
-def disconnect_all(desk: Context, session: Session, params: Params) -> int:
+def disconnect_all(context: Context, session: Session, params: Params) -> int:
     """Cut every connection, the caller's after the answer; returns how many."""
     session.ends = True
-    return 1 + desk.stage.hub.cut_all(spared=session.subscriber)
+    return 1 + context.target.hub.cut_all(spared=session.subscriber)
 
 
 def _method(name: str) -> Method:
-    def call(desk: Context, session: Session, params: Params) -> object:
-        return make(name, params)(desk.stage)
+    def call(context: Context, session: Session, params: Params) -> object:
+        return make(name, params)(context.target)
 
     return call
 

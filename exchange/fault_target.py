@@ -16,7 +16,7 @@ class FaultTarget:
 
     hub: Hub
     venue: Venue
-    trouble: CallFaults
+    call_faults: CallFaults
 
 
 Action = Callable[[FaultTarget], object]
@@ -30,7 +30,7 @@ def positive(params: Params, name: str, default: int) -> int:
     return value
 
 
-def check_listed(stage: FaultTarget, name: str) -> None:
+def check_listed(target: FaultTarget, name: str) -> None:
     """Raise RpcError if the venue has no such instrument."""
-    if stage.venue.state(name) is None:
+    if target.venue.state(name) is None:
         raise RpcError(NOT_FOUND, data={"param": "instrument_name"})

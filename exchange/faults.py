@@ -1,4 +1,4 @@
-"""Faults on command: each is read from parameters first, and made on the stage then.
+"""Faults on command: each is read from parameters first, and made on their target then.
 
 Reading raises RpcError for a parameter that is missing, wrong or unknown, so that a scenario is
 checked as a whole before it begins. README.md has the table of them all.
@@ -41,8 +41,8 @@ def _marking(mark: Mark) -> Callable[[Params], Action]:
     def read(params: Params) -> Action:
         channel, count = params.text("channel"), positive(params, "count", 1)
 
-        def act(stage: FaultTarget) -> str:
-            stage.hub.tamper.mark(channel, mark, count)
+        def act(target: FaultTarget) -> str:
+            target.hub.transit.mark(channel, mark, count)
             return "ok"
 
         return act
@@ -54,9 +54,9 @@ def delay(params: Params) -> Action:
     """The notifications of a channel wait for so long, and come all at once then."""
     channel, seconds = params.text("channel"), params.number("seconds")
 
-    def act(stage: FaultTarget) -> str:
-        stage.hub.tamper.hold(channel)
-        asyncio.get_running_loop().call_later(seconds, stage.hub.release, channel)
+    def act(target: FaultTarget) -> str:
+        target.hub.transit.hold(channel)
+        asyncio.get_running_loop().call_later(seconds, target.hub.release, channel)
         return "ok"
 
     return act
@@ -66,10 +66,10 @@ def mute(params: Params) -> Action:
     """No notification comes on any channel, though heartbeats do; for so long, or until calm."""
     seconds = params.number("seconds", 0.0)
 
-    def act(stage: FaultTarget) -> str:
-        stage.hub.tamper.mute(True)
+    def act(target: FaultTarget) -> str:
+        target.hub.transit.mute(True)
         if seconds:
-            asyncio.get_running_loop().call_later(seconds, stage.hub.tamper.mute, False)
+            asyncio.get_running_loop().call_later(seconds, target.hub.transit.mute, False)
         return "ok"
 
     return act
@@ -90,17 +90,17 @@ def disconnect(params: Params) -> Action:
             case _:
                 subscriber.close(code, reason)
 
-    return lambda stage: _each(stage, end)
+    return lambda target: _each(target, end)
 
 
 def too_slow(params: Params) -> Action:
     """All connections are ended as those of readers that are too slow; how many."""
-    return lambda stage: _each(stage, lambda one: one.close(CLOSE_TOO_SLOW, TOO_SLOW))
+    return lambda target: _each(target, lambda one: one.close(CLOSE_TOO_SLOW, TOO_SLOW))
 
 
 def half_open(params: Params) -> Action:
     """All connections stay open, but nothing is sent or read on them any more; how many."""
-    return lambda stage: _each(stage, lambda one: one.freeze())
+    return lambda target: _each(target, lambda one: one.freeze())
 
 
 def no_answer(params: Params) -> Action:
@@ -122,8 +122,8 @@ def refuse_connections(params: Params) -> Action:
     if not 400 <= status <= 599:
         raise invalid_param("status", "value must be between 400 and 599")
 
-    def act(stage: FaultTarget) -> str:
-        stage.trouble.handshakes.append(Refusal(status, count or None))
+    def act(target: FaultTarget) -> str:
+        target.call_faults.handshakes.append(Refusal(status, count or None))
         return "ok"
 
     return act
@@ -135,7 +135,7 @@ def huge(params: Params) -> Action:
     if mib > MAX_HUGE_MIB:
         raise invalid_param("mib", f"value must be at most {MAX_HUGE_MIB}")
     channel = params.text("channel", "book.BTC-PERPETUAL.100ms")
-    return lambda stage: stage.hub.inject(None, huge_message(channel, mib << 20))
+    return lambda target: target.hub.inject(None, huge_message(channel, mib << 20))
 
 
 def malformed(params: Params) -> Action:
@@ -145,9 +145,9 @@ def malformed(params: Params) -> Action:
         raise invalid_param("name", f"value must be one of {', '.join(MALFORMED)}")
     chosen = [MALFORMED[name]] if name is not None else list(MALFORMED.values())
 
-    def act(stage: FaultTarget) -> int:
+    def act(target: FaultTarget) -> int:
         for message in chosen:
-            stage.hub.inject(None, message.content, message.is_text)
+            target.hub.inject(None, message.content, message.is_text)
         return len(chosen)
 
     return act
@@ -156,17 +156,17 @@ def malformed(params: Params) -> Action:
 def inject(params: Params) -> Action:
     """Any text goes to the followers of a channel, or to all connections with null; how many."""
     channel, text = params.optional_text("channel"), params.text("text")
-    return lambda stage: stage.hub.inject(channel, text)
+    return lambda target: target.hub.inject(channel, text)
 
 
 def calm(params: Params) -> Action:
     """All that lasts or waits for its victims ends; what was held back is sent."""
 
-    def act(stage: FaultTarget) -> str:
-        stage.hub.calm()
-        stage.trouble.calm()
-        if stage.venue.platform.is_locked:
-            stage.venue.platform.lock(False)
+    def act(target: FaultTarget) -> str:
+        target.hub.calm()
+        target.call_faults.calm()
+        if target.venue.platform.is_locked:
+            target.venue.platform.lock(False)
         return "ok"
 
     return act
@@ -175,15 +175,15 @@ def calm(params: Params) -> Action:
 def _ordering(params: Params, code: int | None) -> Action:
     method, count = params.text("method", ANY_METHOD), params.integer("count", 1)
 
-    def act(stage: FaultTarget) -> str:
-        stage.trouble.calls.append(Ordered(method, code, count or None))
+    def act(target: FaultTarget) -> str:
+        target.call_faults.calls.append(Ordered(method, code, count or None))
         return "ok"
 
     return act
 
 
-def _each(stage: FaultTarget, end: Callable[[Subscriber], None]) -> int:
-    victims = tuple(stage.hub.connections)
+def _each(target: FaultTarget, end: Callable[[Subscriber], None]) -> int:
+    victims = tuple(target.hub.connections)
     for victim in victims:
         end(victim)
     return len(victims)

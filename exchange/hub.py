@@ -1,7 +1,7 @@
 """The hub: who follows which channel, and the way of every notification to them.
 
 It knows nothing about sockets: a subscriber is anything that takes text. What is tampered with on
-the way, tamper.py decides; the venue itself does not notice.
+the way, transit_faults.py decides; the venue itself does not notice.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Hub:
         self.connections: dict[Subscriber, None] = {}
         self.version = 0  # grows when a channel becomes live or is no longer
         self.subscribed = asyncio.Event()  # set by each subscription; who waits clears it
-        self.tamper = TransitFaults()
+        self.transit = TransitFaults()
 
     def publish(self, channel: str, text: str) -> None:
         """Send a notification to everybody who follows the channel."""
@@ -51,20 +51,20 @@ class Hub:
         followers = self.live.get(channel)
         if not followers:
             return
-        if self.tamper.is_idle:
+        if self.transit.is_idle:
             self._send(followers, message)
             return
-        for told in self.tamper.pass_on(channel, message):
+        for told in self.transit.pass_on(channel, message):
             self._send(followers, told)
 
     def release(self, channel: str) -> None:
         """Send what was held back of a channel."""
-        for message in self.tamper.release(channel):
+        for message in self.transit.release(channel):
             self._send(self.live.get(channel, {}), message)
 
     def calm(self) -> None:
         """End all tampering; what was held back is sent."""
-        for channel, messages in self.tamper.calm().items():
+        for channel, messages in self.transit.calm().items():
             for message in messages:
                 self._send(self.live.get(channel, {}), message)
 

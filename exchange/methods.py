@@ -1,4 +1,4 @@
-"""The methods that the venue answers: functions of the desk, the session and the parameters."""
+"""The methods that the venue answers: functions of the context, the session and the parameters."""
 
 import time
 from collections.abc import Callable
@@ -33,66 +33,66 @@ DEFAULT_DEPTH = 5
 class Context:
     """Gathers what a method can reach."""
 
-    stage: FaultTarget
+    target: FaultTarget
     credentials: Credentials
     config: Config
 
     @property
     def venue(self) -> Venue:
-        return self.stage.venue
+        return self.target.venue
 
     @property
     def hub(self) -> Hub:
-        return self.stage.hub
+        return self.target.hub
 
 
 Method = Callable[[Context, Session, Params], object]
 
 
-def subscribe(desk: Context, session: Session, params: Params) -> list[str]:
+def subscribe(context: Context, session: Session, params: Params) -> list[str]:
     """The channels that are followed now; unknown ones are missing, without a word.
 
     One raw channel without login refuses the whole call. A channel that is followed already is
     in the answer, but its state is not sent again. The order is not that of the request.
     """
     wanted = [parse_channel(name) for name in _channel_names(params)]
-    may_have_all = desk.config.open_raw or desk.credentials.is_good(session.login)
+    may_have_all = context.config.open_raw or context.credentials.is_good(session.login)
     if not may_have_all and any(one.needs_login for one in wanted):
         raise RpcError(RAW_NEEDS_LOGIN)
     followed: list[str] = []
     for channel in reversed(wanted):
-        if not desk.venue.offers(channel):
+        if not context.venue.offers(channel):
             continue
         followed.append(channel.name)
         if channel.name in session.channels:
             continue
-        opening = desk.venue.opening(channel)
+        opening = context.venue.opening(channel)
         if opening is not None:
             session.openings.append(opening)
         session.channels[channel.name] = None
-        desk.hub.subscribe(channel.name, session.subscriber)
+        context.hub.subscribe(channel.name, session.subscriber)
     return followed
 
 
-def unsubscribe(desk: Context, session: Session, params: Params) -> list[str]:
+def unsubscribe(context: Context, session: Session, params: Params) -> list[str]:
     """The channels that this call ended."""
     ended = [name for name in reversed(_channel_names(params)) if name in session.channels]
-    _unfollow(desk, session, ended)
+    _unfollow(context, session, ended)
     return ended
 
 
-def unsubscribe_all(desk: Context, session: Session, params: Params) -> str:
-    _unfollow(desk, session, list(session.channels))
+def unsubscribe_all(context: Context, session: Session, params: Params) -> str:
+    _unfollow(context, session, list(session.channels))
     return "ok"
 
 
-def hello(desk: Context, session: Session, params: Params) -> Fields:
+def hello(context: Context, session: Session, params: Params) -> Fields:
     params.text("client_name")
     params.text("client_version")
     return {"version": SIMULATED_VERSION}
 
 
-def test(desk: Context, session: Session, params: Params) -> Fields:
+def test(context: Context, session: Session, params: Params) -> Fields:
     """Also the answer to a test_request."""
     session.answered()
     if params.text("expected_result", "") == "exception":
@@ -100,18 +100,20 @@ def test(desk: Context, session: Session, params: Params) -> Fields:
     return {"version": SIMULATED_VERSION}
 
 
-def get_time(desk: Context, session: Session, params: Params) -> int:
-    return desk.venue.now_us() // 1_000
+def get_time(context: Context, session: Session, params: Params) -> int:
+    return context.venue.now_us() // 1_000
 
 
-def status(desk: Context, session: Session, params: Params) -> Fields:
-    return {"locked": "true" if desk.venue.platform.is_locked else "false", "locked_indices": []}
+def status(context: Context, session: Session, params: Params) -> Fields:
+    return {"locked": "true" if context.venue.platform.is_locked else "false", "locked_indices": []}
 
 
-def get_instruments(desk: Context, session: Session, params: Params) -> list[Fields]:
+def get_instruments(context: Context, session: Session, params: Params) -> list[Fields]:
     currency = params.choice("currency", CURRENCIES)
     kind = params.choice("kind", KINDS, "any")
-    found = desk.venue.delisted() if params.flag("expired", False) else desk.venue.instruments()
+    found = (
+        context.venue.delisted() if params.flag("expired", False) else context.venue.instruments()
+    )
     return [
         fields
         for fields in found
@@ -119,25 +121,25 @@ def get_instruments(desk: Context, session: Session, params: Params) -> list[Fie
     ]
 
 
-def get_order_book(desk: Context, session: Session, params: Params) -> Fields:
+def get_order_book(context: Context, session: Session, params: Params) -> Fields:
     name = params.text("instrument_name")
     depth = params.integer("depth", DEFAULT_DEPTH)
     if depth not in DEPTHS:
         raise invalid_param("depth", f"value must be one of {', '.join(map(str, DEPTHS))}")
-    state = desk.venue.state(name)
+    state = context.venue.state(name)
     if state is None:
         raise RpcError(NOT_FOUND, data={"param": "instrument_name"})
     if state not in ("open", "locked", "halted"):
         raise RpcError(ORDERBOOK_CLOSED)
-    return desk.venue.order_book(name, depth)
+    return context.venue.order_book(name, depth)
 
 
-def auth(desk: Context, session: Session, params: Params) -> Fields:
-    session.login, fields = desk.credentials.login(params)
+def auth(context: Context, session: Session, params: Params) -> Fields:
+    session.login, fields = context.credentials.login(params)
     return fields
 
 
-def set_heartbeat(desk: Context, session: Session, params: Params) -> str:
+def set_heartbeat(context: Context, session: Session, params: Params) -> str:
     interval_s = params.integer("interval")
     if interval_s < MIN_HEARTBEAT_S:
         raise invalid_param("interval", f"value must be >= {MIN_HEARTBEAT_S}")
@@ -145,7 +147,7 @@ def set_heartbeat(desk: Context, session: Session, params: Params) -> str:
     return "ok"
 
 
-def disable_heartbeat(desk: Context, session: Session, params: Params) -> str:
+def disable_heartbeat(context: Context, session: Session, params: Params) -> str:
     session.beat(None, time.monotonic())
     return "ok"
 
@@ -153,17 +155,17 @@ def disable_heartbeat(desk: Context, session: Session, params: Params) -> str:
 def _private(method: Method) -> Method:
     """The same method, for those who are logged in or bring a token; an expired one is 13009."""
 
-    def checked(desk: Context, session: Session, params: Params) -> object:
+    def checked(context: Context, session: Session, params: Params) -> object:
         token = params.optional_text("access_token")
         login = session.login
         if token is not None and (login is None or login.token != token):
-            login = desk.credentials.of_token(token)
+            login = context.credentials.of_token(token)
         elif login is None:
             raise RpcError(AUTHORIZATION_REQUIRED)
-        if not desk.credentials.is_good(login):
+        if not context.credentials.is_good(login):
             raise RpcError(UNAUTHORIZED, data={"reason": "invalid_token"})
         session.login = login
-        return method(desk, session, params)
+        return method(context, session, params)
 
     return checked
 
@@ -175,10 +177,10 @@ def _channel_names(params: Params) -> list[str]:
     return names
 
 
-def _unfollow(desk: Context, session: Session, names: list[str]) -> None:
+def _unfollow(context: Context, session: Session, names: list[str]) -> None:
     for name in names:
         del session.channels[name]
-        desk.hub.unsubscribe(name, session.subscriber)
+        context.hub.unsubscribe(name, session.subscriber)
 
 
 PUBLIC_METHODS: dict[str, Method] = {

@@ -1,6 +1,6 @@
 """JSON-RPC 2.0 as Deribit speaks it: one request in, the reply and what follows it out. No I/O.
 
-protocol = Protocol(stage, config)
+protocol = Protocol(target, config)
 for message in protocol.answer(session, text): connection.send(message)
 """
 
@@ -43,7 +43,7 @@ class CallMade(NamedTuple):
 class Protocol:
     """Answers the requests of all connections of a venue."""
 
-    def __init__(self, stage: FaultTarget, config: Config) -> None:
+    def __init__(self, target: FaultTarget, config: Config) -> None:
         self.calls: deque[CallMade] = deque(maxlen=CALLS_KEPT)
         self._testnet = "true" if config.testnet else "false"
         secret = config.client_secret
@@ -51,9 +51,9 @@ class Protocol:
             config.client_id,
             secret,
             config.token_lifetime_s,
-            venue_ms=lambda: stage.venue.now_us() // 1_000,
+            venue_ms=lambda: target.venue.now_us() // 1_000,
         )
-        self._desk = Context(stage, credentials, config)
+        self._desk = Context(target, credentials, config)
         self._methods: dict[str, Method] = dict(PUBLIC_METHODS)
         if config.control:
             self._methods |= CONTROL_METHODS
@@ -106,7 +106,7 @@ class Protocol:
 
     def _meet_trouble(self, session: Session, name: str) -> None:
         """Let the call fail that was ordered to, and the one for which there is no credit."""
-        ordered = self._desk.stage.trouble.of_call(name)
+        ordered = self._desk.target.call_faults.of_call(name)
         if ordered is not None:
             if ordered.code is None:
                 raise _NoAnswer

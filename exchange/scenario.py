@@ -49,13 +49,13 @@ def read_scenario(path: Path | None) -> list[Step]:
     return sorted(steps, key=lambda step: step.at_s)
 
 
-async def play(steps: Sequence[Step], stage: FaultTarget) -> None:
+async def play(steps: Sequence[Step], target: FaultTarget) -> None:
     """Make each fault when its time has come."""
     begin = time.monotonic()
     for step in steps:
         await asyncio.sleep(max(0.0, begin + step.at_s - time.monotonic()))
         try:
-            outcome = step.act(stage)
+            outcome = step.act(target)
         except RpcError as error:
             outcome = f"impossible: {error} {error.data or ''}"
         print(f"exchange: {step.at_s:g} s: {step.name}: {outcome}", file=sys.stderr, flush=True)

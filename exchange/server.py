@@ -52,7 +52,7 @@ class Exchange:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.hub = Hub()
-        self.trouble = CallFaults()
+        self.call_faults = CallFaults()
         self.handshakes: deque[Handshake] = deque(maxlen=HANDSHAKES_KEPT)
         self.port = 0
         self._stack = ExitStack()
@@ -71,11 +71,11 @@ class Exchange:
 
     def skip_next(self, channel: str, count: int = 1) -> None:
         """Make the channel's next notifications vanish: a gap."""
-        self.hub.tamper.mark(channel, "drop", count)
+        self.hub.transit.mark(channel, "drop", count)
 
     def fault(self, name: str, /, **params: object) -> object:
         """Make a fault (faults.py) now; raises RpcError for one that cannot be made."""
-        return make(name, Params(params))(self.stage)
+        return make(name, Params(params))(self.target)
 
     async def run(self) -> None:
         """Wait for the venue to fail; it never ends by itself."""
@@ -86,8 +86,8 @@ class Exchange:
         with self._stack:
             truth = self._stack.enter_context(Truth(self.config.truth))
             self.venue = _venue(self.config, self.hub, truth)
-            self.stage = FaultTarget(self.hub, self.venue, self.trouble)
-            self.protocol = Protocol(self.stage, self.config)
+            self.target = FaultTarget(self.hub, self.venue, self.call_faults)
+            self.protocol = Protocol(self.target, self.config)
             scenario = read_scenario(self.config.scenario)
             numbers = count(1)
 
@@ -108,7 +108,7 @@ class Exchange:
             self._stack = self._stack.pop_all()  # nothing failed: what is open stays open
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         self._running = asyncio.create_task(self.venue.run(), name="venue")
-        self._playing = asyncio.create_task(play(scenario, self.stage), name="scenario")
+        self._playing = asyncio.create_task(play(scenario, self.target), name="scenario")
         return self
 
     async def __aexit__(
@@ -133,7 +133,7 @@ class Exchange:
 
     def _greet(self, socket: ServerConnection, request: Request) -> Response | None:
         """Refuse a handshake if that was ordered, or if there are too many connections."""
-        status = self.trouble.of_handshake()
+        status = self.call_faults.of_handshake()
         if status is None and len(self.hub.connections) >= self.config.max_connections:
             status = CROWDED_STATUS
         self.handshakes.append(Handshake(time.monotonic(), status or 101))

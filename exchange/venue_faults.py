@@ -14,12 +14,12 @@ def gap(params: Params) -> Action:
     """The next change of an instrument vanishes on each of its incremental channels."""
     name, count = params.text("instrument_name"), positive(params, "count", 1)
 
-    def act(stage: FaultTarget) -> str:
-        check_listed(stage, name)
+    def act(target: FaultTarget) -> str:
+        check_listed(target, name)
         for interval in INTERVALS:
             channel = f"book.{name}.{interval}"
-            if channel in stage.hub.live:
-                stage.hub.tamper.mark(channel, "drop", count)
+            if channel in target.hub.live:
+                target.hub.transit.mark(channel, "drop", count)
         return "ok"
 
     return act
@@ -28,8 +28,8 @@ def gap(params: Params) -> Action:
 def restart_ids(params: Params) -> Action:
     """All books go on under lower ids, each with a snapshot."""
 
-    def act(stage: FaultTarget) -> str:
-        stage.venue.restart_ids()
+    def act(target: FaultTarget) -> str:
+        target.venue.restart_ids()
         return "ok"
 
     return act
@@ -39,12 +39,12 @@ def maintenance(params: Params) -> Action:
     """Nothing is traded, all calls are answered 11051, and platform_state says so; or it ends."""
     is_on = params.flag("on", True)
 
-    def act(stage: FaultTarget) -> str:
-        calls = stage.trouble.calls
+    def act(target: FaultTarget) -> str:
+        calls = target.call_faults.calls
         calls[:] = [one for one in calls if one != MAINTENANCE]
         if is_on:
             calls.append(MAINTENANCE)
-        stage.venue.platform.lock(is_on)
+        target.venue.platform.lock(is_on)
         return "ok"
 
     return act
@@ -54,9 +54,9 @@ def set_state(params: Params) -> Action:
     """An instrument is opened, locked, halted, or closed."""
     name, state = params.text("instrument_name"), params.choice("state", STATES)
 
-    def act(stage: FaultTarget) -> str:
-        check_listed(stage, name)
-        stage.venue.set_state(name, state)
+    def act(target: FaultTarget) -> str:
+        check_listed(target, name)
+        target.venue.set_state(name, state)
         return "ok"
 
     return act
@@ -64,16 +64,16 @@ def set_state(params: Params) -> Action:
 
 def list_instrument(params: Params) -> Action:
     """One more instrument is listed; its name."""
-    return lambda stage: stage.venue.list_next()
+    return lambda target: target.venue.list_next()
 
 
 def delist(params: Params) -> Action:
     """An instrument is closed for good."""
     name = params.text("instrument_name")
 
-    def act(stage: FaultTarget) -> str:
-        check_listed(stage, name)
-        stage.venue.delist(name)
+    def act(target: FaultTarget) -> str:
+        check_listed(target, name)
+        target.venue.delist(name)
         return "ok"
 
     return act

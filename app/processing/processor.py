@@ -67,11 +67,11 @@ class Processor:
     def __init__(self, name: str, rules: Rules) -> None:
         self.name = name
         self.rules = rules
-        self.told = MarketStatus()
+        self.market_status = MarketStatus()
         self.is_served = False
         """Whether the unit of its sizes is known; nothing is computed of what is not served."""
         self.audit = QuoteAudit()
-        self.silence = StalenessDetector()
+        self.staleness = StalenessDetector()
         self.instrument = self._new_instrument()
         self.session = ""
         self.sequence = 0
@@ -133,9 +133,9 @@ class Processor:
         self.instrument.channel = frame.channel or known
         self.instrument.connect()
         self.audit.interrupt()
-        self.silence.connect()
+        self.staleness.connect()
         self.is_silent = False
-        self.told.connect()
+        self.market_status.connect()
 
     def _follow_venue(self, venue: str) -> None:
         """Note where the session leads; windows of another venue are others: begin them anew."""
@@ -152,7 +152,7 @@ class Processor:
         self.audit.interrupt()
 
     def _new_instrument(self) -> Instrument:
-        linear = is_linear(self.name, self.told.linear)
+        linear = is_linear(self.name, self.market_status.linear)
         self.is_served = linear is not None
         return Instrument(
             self.name,
@@ -169,7 +169,7 @@ class Processor:
                     self._refuse_unserved(place, item.message, outcome)
                     continue
                 self.instrument.hear(received_ns)
-                self.silence.hear()
+                self.staleness.hear()
                 try:
                     self._notification(item.message, outcome)
                 except (Unreadable, Refused) as error:
@@ -189,7 +189,7 @@ class Processor:
     def _tick(self, tick: Tick, outcome: Outcome) -> None:
         if self.retirement.is_over(self.instrument.clock_ms):
             return
-        was_silent, self.is_silent = self.is_silent, self.silence.tick(tick.venue_ms)
+        was_silent, self.is_silent = self.is_silent, self.staleness.tick(tick.venue_ms)
         self._counts["silences"] += self.is_silent and not was_silent
         stale_after_ms = self.rules.stale_after_ms
         quiet_ms = max(tick.quiet_ms, stale_after_ms + 1) if self.is_silent else tick.quiet_ms
@@ -226,12 +226,12 @@ class Processor:
         snapshot arrive in any order.
         """
         try:
-            self.told.describe(described)
+            self.market_status.describe(described)
         except ValueError as error:
             self._counts["refused"] += 1
             outcome.refused.append((0, f"description: {error}", b""))
             return
-        linear = is_linear(self.name, self.told.linear)
+        linear = is_linear(self.name, self.market_status.linear)
         if linear is not None and (linear != self.instrument.linear or not self.is_served):
             venue, was_served = self.instrument.venue, self.is_served
             self._begin_anew()
@@ -281,7 +281,9 @@ class Processor:
     @property
     def is_retired(self) -> bool:
         """Return whether there are no numbers: not served, unsubscribed, or ended."""
-        return not self.is_served or self.end_reason in RETIRING_REASONS or self.told.is_gone
+        return (
+            not self.is_served or self.end_reason in RETIRING_REASONS or self.market_status.is_gone
+        )
 
     def _note_retirement(self) -> None:
         if self.is_retired and not self.retirement.is_retired:
@@ -323,7 +325,7 @@ class Processor:
                 book = instrument.book
                 if instrument.is_top_new:
                     self.audit.observe(book.bids.best_level(), book.asks.best_level())
-                if off_tick := self.told.off_tick(change):
+                if off_tick := self.market_status.off_tick(change):
                     self._counts["off_tick"] += off_tick
         elif isinstance(problem, Duplicate):
             self._counts["duplicate_changes"] += 1
@@ -344,7 +346,7 @@ class Processor:
             self._lose()
             outcome.needs_resync = True
         if not isinstance(event, Quote):
-            self.told.take(event)
+            self.market_status.take(event)
             self._note_retirement()
 
     @property
@@ -374,9 +376,9 @@ class Processor:
             self.asked_ms,
             [self.retirement.since_ms, self.is_silent],
             dict(sorted(self.counts.items())),
-            self.told.to_record(),
+            self.market_status.to_record(),
             self.audit.to_record(),
-            self.silence.to_record(),
+            self.staleness.to_record(),
             self.instrument.to_record(),
         ]
 
@@ -399,9 +401,9 @@ class Processor:
             instrument,
         ) = record
         self.counts = Counter(counts)
-        self.told.restore(told)
+        self.market_status.restore(told)
         self.audit.restore(audit)
-        self.silence.restore(silence)
+        self.staleness.restore(silence)
         self.instrument = self._new_instrument()
         if self.is_served:  # else it is a state of a release that served whatever it was sent
             self.instrument.restore(instrument)

@@ -16,7 +16,7 @@ def live_state(
 ) -> LiveState:
     """Return an instrument's state; `window` is its last closed one of the shortest length."""
     instrument, counts = state.instrument, state.counts
-    book, told, audit = instrument.book, state.told, state.audit
+    book, told, audit = instrument.book, state.market_status, state.audit
     count = counts.get  # a Counter makes up its zeros in Python
     is_retired = state.is_retired
     measured = None if is_retired else instrument.state()

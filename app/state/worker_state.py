@@ -268,7 +268,7 @@ class WorkerState:
             asks=[(price / UNIT, size / UNIT) for price, size in book.asks.top(depth)],
             bid_levels=len(book.bids),
             ask_levels=len(book.asks),
-            grouped=state.told.grouped,
+            grouped=state.market_status.grouped,
         )
 
     def windows(

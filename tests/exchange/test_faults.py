@@ -346,7 +346,7 @@ async def test_a_scenario_makes_its_faults_in_time(
     client = await client_of(exchange)
     assert "too_slow" in str(await closed(client))
     async with asyncio.timeout(PATIENCE_S):
-        while not exchange.trouble.handshakes:
+        while not exchange.call_faults.handshakes:
             await asyncio.sleep(0.01)
     said = capsys.readouterr().err.splitlines()
     assert [line.split()[3] for line in said] == ["delist:", "too_slow:", "refuse_connections:"]

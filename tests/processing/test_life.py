@@ -23,18 +23,18 @@ def described(linear: bool | None = None, ticks: Any = (), index: str = "btc_usd
 
 
 def test_nothing_is_known_until_the_venue_says_it() -> None:
-    told = Market().processor.told
+    told = Market().processor.market_status
     assert (told.state, told.platform, told.funding, told.grouped) == (None, None, None, None)
 
 
 def test_states_come_from_their_channel_and_from_tickers() -> None:
     market = Market()
     market.state(0, "halted")
-    assert market.processor.told.state == "halted"
+    assert market.processor.market_status.state == "halted"
     market.ticker(10, state="open")
-    assert market.processor.told.state == "open"
+    assert market.processor.market_status.state == "open"
     market.ticker(20, mark_price=1.0)
-    assert market.processor.told.state == "open"
+    assert market.processor.market_status.state == "open"
     assert market.processor.status == "live"
 
 
@@ -43,13 +43,13 @@ def test_a_new_session_does_not_inherit_what_was_announced_to_the_last() -> None
     market.state(0, "halted")
     market.tell(platform(maintenance=True))
     market.connect()
-    told = market.processor.told
+    told = market.processor.market_status
     assert (told.state, told.platform) == (None, None)
 
 
 def test_the_platform_is_in_maintenance_locked_or_open() -> None:
     market = Market()
-    told = market.processor.told
+    told = market.processor.market_status
     market.tell(described(), platform(price_index="eth_usd", locked=True))
     assert told.platform == "open"
     market.tell(platform(price_index="btc_usd", locked=True))
@@ -63,15 +63,15 @@ def test_the_platform_is_in_maintenance_locked_or_open() -> None:
 def test_locked_indices_are_bounded() -> None:
     market = Market()
     market.tell(*(platform(price_index=f"x{n}", locked=True) for n in range(150)))
-    assert len(market.processor.told.locked) == MAX_LOCKED_INDICES
+    assert len(market.processor.market_status.locked) == MAX_LOCKED_INDICES
 
 
 def test_funding_is_that_of_perpetual_or_of_a_ticker() -> None:
     market = Market()
     market.tell(message(f"perpetual.{NAME}.100ms", {"timestamp": START_MS, "interest": 1.5e-4}))
-    assert market.processor.told.funding == 1.5e-4
+    assert market.processor.market_status.funding == 1.5e-4
     market.ticker(0, current_funding=-2e-5)
-    assert market.processor.told.funding == -2e-5
+    assert market.processor.market_status.funding == -2e-5
 
 
 def test_a_grouped_book_is_shown_and_never_measured() -> None:
@@ -80,7 +80,7 @@ def test_a_grouped_book_is_shown_and_never_measured() -> None:
     grouped = {"timestamp": START_MS, "change_id": 9, "instrument_name": NAME}
     grouped |= {"bids": [[50.0, 1.0]], "asks": [[51.0, 2.0]]}
     market.tell(message(f"book.{NAME}.none.10.100ms", grouped))
-    shown = market.processor.told.grouped
+    shown = market.processor.market_status.grouped
     assert shown is not None
     assert (shown.bids, shown.asks, shown.change_id) == ([(50.0, 1.0)], [(51.0, 2.0)], 9)
     assert market.processor.instrument.to_record() == before
@@ -130,11 +130,11 @@ def test_a_coarser_tick_holds_above_its_price() -> None:
 @pytest.mark.parametrize("step", [(0.0, 1e-9), (0.0, 1e300), (float("nan"), 1.0), (-1.0, 1.0)])
 def test_a_description_that_cannot_be_is_refused(step: tuple[float, float]) -> None:
     market = Market()
-    before = market.processor.told.to_record()
+    before = market.processor.market_status.to_record()
     [(place, reason, _)] = market.tell(described(True, [step])).refused
     assert (place, reason.partition(":")[0]) == (0, "description")
     assert market.processor.counts["refused"] == 1
-    assert market.processor.told.to_record() == before
+    assert market.processor.market_status.to_record() == before
 
 
 # The end, and a return

@@ -27,7 +27,7 @@ def channels_of(bench: Rig, name: str) -> set[str]:
 
 
 def told(bench: Rig, name: str = BTC) -> Any:
-    return bench.processors[name].told
+    return bench.processors[name].market_status
 
 
 async def test_all_channels_are_followed_and_audit_the_book() -> None:
