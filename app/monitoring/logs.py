@@ -26,7 +26,7 @@ MIN_SECRET_CHARS: Final = 4
 """A shorter one is hidden only where it stands alone: in a text it may be part of any word."""
 
 
-QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka", "app")
+QUIET_LOGGERS: Final = ("mode", "faust", "aiokafka", "app", "faust_exact")
 """They tell of every service and partition at INFO; ours, `steelyard.…`, of changes of state."""
 
 

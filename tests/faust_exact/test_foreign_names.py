@@ -21,6 +21,7 @@ from mode import Service
 import agents
 import app
 import faust_exact
+from app.monitoring.logs import QUIET_LOGGERS
 
 FOREIGN = ("faust", "mode", "aiokafka")
 REPLACED = {
@@ -114,3 +115,13 @@ def test_what_hid_the_crash_is_found() -> None:
 
     assert clashes(Hides) == {"Hides._crash"}
     assert clashes(HidesForAll) == {"HidesForAll.stop"}
+
+
+def test_what_mode_says_of_our_services_is_not_in_the_log_of_a_worker() -> None:
+    """A service logs each of its starts at INFO, under the name of the module of its class."""
+    services = [each for each in OURS if issubclass(each, Service)]
+    assert len(services) > 5
+    loud = {each.__module__ for each in services} - {
+        each.__module__ for each in services if each.__module__.partition(".")[0] in QUIET_LOGGERS
+    }
+    assert not loud
