@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.api.problems import Problem
-from app.api.query import integer
+from app.api.query import IntegerParameter
 
-MAX_AGE: Final = "max_age_ms"
-LONGEST_MS: Final = 86_400_000
+MAX_AGE: Final = IntegerParameter(
+    "max_age_ms",
+    "Answer 503 unless the numbers are live and at most so old.",
+    low=0,
+    high=86_400_000,
+)
 NAMED: Final = 5
 """Of instruments that are too old, so many are named."""
 
@@ -19,9 +23,9 @@ def check_age(query: Mapping[str, str], rows: Iterable[tuple[str, Mapping[str, A
 
     Rows are the instrument's name with at least `status` and `age_ms`.
     """
-    if MAX_AGE not in query:
+    if MAX_AGE.name not in query:
         return
-    limit_ms = integer(MAX_AGE, query[MAX_AGE], 0, LONGEST_MS)
+    limit_ms = MAX_AGE.of(query)
     late = [
         f"{name} ({row['status']}, {row['age_ms']} ms)"
         for name, row in rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -23,6 +23,32 @@ LOST_PLUS: Final = re.compile(r" (?=\d\d:\d\d$)")
 """`+00:00` that was not escaped in a URL arrives with a space."""
 MAX_TIME_MS: Final = 253_402_300_799_999
 """The last millisecond of the year 9999."""
+
+
+class Parameter:
+    """A query parameter: its name, and its description and schema in the OpenAPI document."""
+
+    def __init__(self, name: str, description: str, **schema: Any) -> None:
+        self.name = name
+        self.description = description
+        self.schema = schema
+
+
+class IntegerParameter(Parameter):
+    """A whole number within limits."""
+
+    def __init__(
+        self, name: str, description: str, low: int, high: int, default: int | None = None
+    ) -> None:
+        super().__init__(name, description, type="integer", minimum=low, maximum=high)
+        self.limits = low, high
+        self.default = default
+        if default is not None:
+            self.schema["default"] = default
+
+    def of(self, query: Mapping[str, str]) -> int:
+        """Return the value in a query, or the default; raise a 400 problem if it is not one."""
+        return integer(self.name, query.get(self.name, str(self.default)), *self.limits)
 
 
 def instrument_name(request: web.Request) -> str:

@@ -6,11 +6,25 @@ from collections.abc import Collection, Iterable
 from typing import Any, Final
 
 from app.api.problems import bad_parameter, close_to, shown
-from app.api.query import check_name, known_states, state_of
+from app.api.query import Parameter, check_name, known_states, state_of
 from app.state.read_model import Serving
 from models.live import LiveState
+from orderbook.instrument_names import INSTRUMENT_NAME
 
 MAX_NAMES: Final = 500
+INSTRUMENTS: Final = Parameter(
+    "instruments",
+    f"Names, comma separated, at most {MAX_NAMES}; all if left out.",
+    type="string",
+    pattern=f"^{INSTRUMENT_NAME}(,{INSTRUMENT_NAME})*$",
+)
+
+
+def sort(fields: Iterable[str]) -> Parameter:
+    """Return the parameter that orders rows by one of the fields."""
+    text = "A field of the rows; after a - the greatest first. The unknown come last."
+    orders = [sign + field for field in fields for sign in ("", "-")]
+    return Parameter("sort", text, type="string", enum=orders)
 
 
 def chosen(serving: Serving, names: str | None) -> Iterable[LiveState]:

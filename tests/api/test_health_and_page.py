@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from app.api.routes.page import FOLDER, Page
+from app.api.routes.page import FOLDER, read_files
 from app.errors import UserError
 from models.answers import LiveAnswer, ReadyAnswer
 from tests.api.checks import ask, ask_wrongly, check_headers
@@ -62,9 +62,9 @@ def test_nothing_of_the_page_is_elsewhere_or_inline() -> None:
 def test_only_known_kinds_of_files_are_served(tmp_path: Path) -> None:
     for name in ("index.html", "notes.txt", ".env", "sub.js"):
         (tmp_path / name).write_text("x")
-    assert sorted(Page(tmp_path).files) == ["index.html", "sub.js"]
+    assert sorted(read_files(tmp_path)) == ["index.html", "sub.js"]
 
 
 def test_a_missing_page_is_said_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is the checkout complete"):
-        Page(tmp_path)
+        read_files(tmp_path)

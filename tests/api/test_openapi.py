@@ -11,8 +11,10 @@ import pytest
 from aiohttp import ClientSession
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from app.api.openapi import OPERATIONS, document
+from app.api import routes
+from app.api.openapi import document
 from app.api.rate_limit import Rates
+from app.api.routing import described, views
 from app.api.site import Limits, install
 from tests.api.recorded import RecordedServing, served
 
@@ -45,12 +47,48 @@ def test_every_path_is_in_it(serving: RecordedServing) -> None:
     application = web.Application()
     install(application, serving)
     routed = {route.resource.canonical for route in application.router.routes()}
-    assert routed - NO_SCHEMA == {operation.path for operation in OPERATIONS}
+    assert routed - NO_SCHEMA == {route.path for _, route in described()}
     assert set(document()["paths"]) == routed - NO_SCHEMA
 
 
+ADDED = """
+from aiohttp import web
+
+from app.api.query import IntegerParameter
+from app.api.routing import Query, Route, View
+from models.answers import LiveAnswer
+
+N = IntegerParameter("n", "A number.", low=1, high=9)
+
+
+class Added(View):
+    @Route("/v1/added", "What a new file serves.", LiveAnswer, (N,))
+    async def added(self, request: web.Request, query: Query) -> web.Response:
+        return web.json_response(N.of(query))
+"""
+
+
+async def test_a_new_file_is_all_that_a_route_needs(
+    serving: RecordedServing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, http: ClientSession
+) -> None:
+    (tmp_path / "added.py").write_text(ADDED)
+    monkeypatch.setattr(routes, "__path__", [*routes.__path__, str(tmp_path)])
+    views.cache_clear()
+    try:
+        described = document()["paths"]["/v1/added"]["get"]
+        async with served(serving) as url, http.get(f"{url}/v1/added?n=7") as answer:
+            assert await answer.json() == 7
+        async with served(serving) as url, http.get(f"{url}/v1/added?m=7") as answer:
+            assert answer.status == 400
+    finally:
+        views.cache_clear()
+        sys.modules.pop("app.api.routes.added", None)
+    assert described["operationId"] == "added"
+    assert [each["name"] for each in described["parameters"]] == ["n"]
+
+
 def test_names_of_operations_are_unique() -> None:
-    names = [operation.name for operation in OPERATIONS]
+    names = [name for name, _ in described()]
     assert len(set(names)) == len(names)
 
 

@@ -76,4 +76,5 @@ def test_the_venues_list_decides_where_the_name_says_something_else() -> None:
 def row_of(live: Any) -> dict[str, Any]:
     """Return the row of `/v1/instruments`."""
     serving: Any = SimpleNamespace(status_of=lambda state: state.status, age_ms=lambda state: 0)
-    return Instruments(serving)._row(live)
+    services: Any = SimpleNamespace(serving=serving, owners=None, hub=None, metrics=None)
+    return Instruments(services)._row(live)

@@ -14,12 +14,18 @@ from app.api.problems import Problem
 from app.api.push.conflation import Interest
 from app.api.push.hub import Closed, Full, Hub
 from app.api.push.subscriptions import flag, interest_of, listed
-from app.api.query import parameters
+from app.api.query import Parameter
+from app.api.routing import Query, Route, View
+from app.api.rows import INSTRUMENTS
 
 log = logging.getLogger("steelyard.push")
 
 CONTENT_TYPE: Final = "text/event-stream"
-PARAMETERS: Final = ("instruments", "states", "lengths")
+PARAMETERS: Final = (
+    INSTRUMENTS,
+    Parameter("states", "Send the current states.", type="string", enum=["true", "false"]),
+    Parameter("lengths", "Send closed windows of these lengths, comma separated.", type="string"),
+)
 SLOW_TIMEOUT_S: Final = 30.0
 """A client that takes nothing for so long is disconnected."""
 SEND_BUFFER_BYTES: Final = 128 * 1024
@@ -28,15 +34,20 @@ RETRY: Final = b"retry: 1000\n\n"
 LAST_ID: Final = "Last-Event-ID"
 
 
-class Stream:
+class Stream(View):
     """The server-sent events of a hub."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-
-    async def follow(self, request: web.Request) -> web.StreamResponse:
+    @Route(
+        "/v1/stream",
+        "States and windows as server-sent events; each event's data is one of the schemas "
+        "StatesEvent, WindowsEvent, HeartbeatEvent, EndEvent. /v1/ws has the same as a "
+        "WebSocket.",
+        None,
+        PARAMETERS,
+        content_type=CONTENT_TYPE,
+    )
+    async def stream(self, request: web.Request, query: Query) -> web.StreamResponse:
         """Send what is asked for until the client or this worker ends."""
-        query = parameters(request, PARAMETERS)
         names = query.get("instruments")
         lengths = query.get("lengths")
         wanted = interest_of(

@@ -22,6 +22,7 @@ from app.api.push.hub import Client, Closed, Full, Hub
 from app.api.push.sse import SLOW_TIMEOUT_S, abort, limit_buffers, no_room
 from app.api.push.subscriptions import channels_of, interest_of
 from app.api.query import known_states
+from app.api.routing import Query, Route, View
 from deribit.backoff import TokenBucket
 
 log = logging.getLogger("steelyard.push")
@@ -52,13 +53,11 @@ class Command(msgspec.Struct, forbid_unknown_fields=True):
 _decoder = msgspec.json.Decoder(Command)
 
 
-class Socket:
+class Socket(View):
     """The WebSockets of a hub."""
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
-
-    async def follow(self, request: web.Request) -> web.StreamResponse:
+    @Route("/v1/ws", allow_head=False)
+    async def follow(self, request: web.Request, query: Query) -> web.StreamResponse:
         """Serve one connection until either side closes it."""
         ws = web.WebSocketResponse(
             heartbeat=PING_EVERY_S,

@@ -8,28 +8,29 @@ from aiohttp import web
 
 from app.api.envelope import answer, meta_of
 from app.api.etags import etag, not_modified
-from app.api.forwarding import Owners
 from app.api.max_age import MAX_AGE, check_age
-from app.api.query import instrument_name, integer, known_states, parameters, state_of
-from app.state.read_model import BookView, Serving
+from app.api.query import IntegerParameter, known_states, state_of
+from app.api.routing import INSTRUMENT, Query, Route, View
+from app.state.read_model import BookView
 from deribit.decode_quotes_states import GroupedBook
+from models.answers import BookAnswer
 
-DEFAULT_DEPTH: Final = 20
-MAX_DEPTH: Final = 1_000
+DEPTH: Final = IntegerParameter("depth", "Levels of each side.", low=1, high=1_000, default=20)
 
 
-class Books:
+class Books(View):
     """The books that this worker owns; others are asked for at their owners."""
 
-    def __init__(self, serving: Serving, owners: Owners) -> None:
-        self.serving = serving
-        self.owners = owners
-
-    async def single(self, request: web.Request) -> web.Response:
+    @Route(
+        "/v1/books/{instrument}",
+        "The levels of its book.",
+        BookAnswer,
+        (DEPTH, MAX_AGE),
+        has_etag=True,
+    )
+    async def book(self, request: web.Request, query: Query) -> web.Response:
         """Return the best levels of both sides."""
-        name = instrument_name(request)
-        query = parameters(request, ("depth", MAX_AGE))
-        depth = integer("depth", query.get("depth", str(DEFAULT_DEPTH)), 1, MAX_DEPTH)
+        name, depth = query[INSTRUMENT], DEPTH.of(query)
         state = state_of(known_states(self.serving), name)
         if (handed_on := await self.owners.ask(request, name)) is not None:
             return handed_on

@@ -6,31 +6,34 @@ from aiohttp import web
 
 from app.api.envelope import JSON_TYPE, encode
 from app.api.problems import Problem
-from app.state.read_model import Readiness, Serving
+from app.api.routing import Query, Route, View
+from app.state.read_model import Readiness
+from models.answers import LiveAnswer, ReadyAnswer
 
 
-class Health:
+class Health(View):
     """What a supervisor asks (live: else restart) and a load balancer (ready: else elsewhere).
 
     Trouble of Kafka or of the venue is no reason to restart a worker: `/livez` asks neither.
     """
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving = serving
-        self._has_started = False
+    _has_started = False
 
-    async def live(self, request: web.Request) -> web.Response:
+    @Route("/livez", "200 if the loop turns.", LiveAnswer)
+    async def live(self, request: web.Request, query: Query) -> web.Response:
         """Return 200 if the loop that processes is the one that answers, and is not blocked."""
         return _answer({"worker": self.serving.worker, "now_ms": self.serving.now_ms()})
 
-    async def ready(self, request: web.Request) -> web.Response:
+    @Route("/readyz", "200 if the worker does its work.", ReadyAnswer)
+    async def ready(self, request: web.Request, query: Query) -> web.Response:
         """Return 200, or 503 with the reasons why this worker does not do its work.
 
         What does not keep it from its work, such as a stale feed, is a reason for `degraded`.
         """
         return self._of(self._ready())
 
-    async def started(self, request: web.Request) -> web.Response:
+    @Route("/startupz", "200 once it has been ready.", ReadyAnswer)
+    async def started(self, request: web.Request, query: Query) -> web.Response:
         """Return 200 once the worker has been ready: from then on its liveness is to be watched."""
         if self._has_started:
             return self._of(self.serving.readiness())

@@ -7,22 +7,20 @@ from typing import Any
 from aiohttp import web
 
 from app.api.envelope import answer, meta_of_rows
-from app.api.query import known_states, parameters
+from app.api.query import known_states
+from app.api.routing import Query, Route, View
 from app.durations import format_span
-from app.state.read_model import Serving
 from deribit.served_instruments import base_coin, is_linear
+from models.answers import InstrumentsAnswer
 from models.live import LiveState
 
 
-class Instruments:
+class Instruments(View):
     """All instruments, by name."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving = serving
-
-    async def listing(self, request: web.Request) -> web.Response:
+    @Route("/v1/instruments", "What is ingested.", InstrumentsAnswer, ())
+    async def instruments(self, request: web.Request, query: Query) -> web.Response:
         """Return every instrument that is known to any worker."""
-        parameters(request, ())
         serving, now_ms = self.serving, self.serving.now_ms()
         rows = [self._row(state) for _, state in sorted(known_states(serving).items())]
         meta = meta_of_rows(serving, rows, now_ms)

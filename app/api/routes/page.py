@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from app.api.etags import digest, not_modified
+from app.api.routing import Query, Route, Services, View
 from app.errors import UserError
 
 FOLDER: Final = Path(__file__).resolve().parents[3] / "dashboard"
@@ -31,28 +32,36 @@ class File:
     tag: str
 
 
-class Page:
+class Page(View):
     """The page at `/`, its files below `/static/`."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        self.files = {
-            path.relative_to(folder).as_posix(): _read(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.suffix in TYPES
-        }
-        if INDEX not in self.files:
-            raise UserError(f"the page is not there: {folder / INDEX}; is the checkout complete?")
+    def __init__(self, services: Services) -> None:
+        self.files = read_files(FOLDER)
 
-    async def index(self, request: web.Request) -> web.Response:
+    @Route("/")
+    async def index(self, request: web.Request, query: Query) -> web.Response:
         """Return the page."""
         return _serve(request, self.files[INDEX])
 
-    async def static(self, request: web.Request) -> web.Response:
+    @Route("/static/{path:.+}")
+    async def static(self, request: web.Request, query: Query) -> web.Response:
         """Return one of the files that were there at the start."""
         file = self.files.get(request.match_info["path"])
         if file is None:
             raise web.HTTPNotFound
         return _serve(request, file)
+
+
+def read_files(folder: Path) -> dict[str, File]:
+    """Return the files by name; raise UserError if the page is not among them."""
+    files = {
+        path.relative_to(folder).as_posix(): _read(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix in TYPES
+    }
+    if INDEX not in files:
+        raise UserError(f"the page is not there: {folder / INDEX}; is the checkout complete?")
+    return files
 
 
 def _read(path: Path) -> File:

@@ -8,23 +8,21 @@ from typing import Final
 from aiohttp import web
 
 from app.api.envelope import answer, meta_of_rows, row_of
-from app.api.query import parameters
-from app.api.rows import chosen, ordered
-from app.state.read_model import Serving
-from models.answers import QualityRow
+from app.api.routing import Query, Route, View
+from app.api.rows import INSTRUMENTS, chosen, ordered, sort
+from models.answers import QualityAnswer, QualityRow
 
 FIELDS: Final = tuple(QualityRow.model_fields)
 
 
-class Quality:
+class Quality(View):
     """The quality of all instruments."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving = serving
-
-    async def listing(self, request: web.Request) -> web.Response:
+    @Route(
+        "/v1/quality", "How far each can be trusted.", QualityAnswer, (INSTRUMENTS, sort(FIELDS))
+    )
+    async def quality(self, request: web.Request, query: Query) -> web.Response:
         """Return status, age and counts of all instruments, or of those asked for, sorted."""
-        query = parameters(request, ("instruments", "sort"))
         serving, now_ms = self.serving, self.serving.now_ms()
         states = chosen(serving, query.get("instruments"))
         whole = [row_of(serving, state, now_ms) for state in states]

@@ -13,26 +13,45 @@ from aiohttp import web
 
 from app.api.cursor import Cursor, decode_cursor, encode_cursor
 from app.api.envelope import answer_encoded, meta_of
-from app.api.forwarding import Owners
 from app.api.max_age import MAX_AGE, check_age
 from app.api.problems import Problem, bad_parameter
 from app.api.query import (
-    instrument_name,
-    integer,
+    MAX_TIME_MS,
+    IntegerParameter,
+    Parameter,
     known_states,
-    parameters,
     span_of,
     state_of,
     time_ms,
 )
+from app.api.routing import INSTRUMENT, Query, Route, View
 from app.durations import format_duration
-from app.state.read_model import Serving
+from models.answers import WindowsAnswer
 from models.live import LiveState
 
 MAX_DEFAULT_SPAN_MS: Final = 86_400_000
 """What is kept, but at most a day, is the span when none is asked for: an hour of 1 s."""
-DEFAULT_LIMIT: Final = 1_000
-MAX_LIMIT: Final = 10_000
+LIMIT: Final = IntegerParameter("limit", "Windows.", low=1, high=10_000, default=1_000)
+TIME: Final = "ms since the epoch, or RFC 3339 with an offset"
+TIME_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": MAX_TIME_MS},
+        {"type": "string", "format": "date-time"},
+    ]
+}
+PARAMETERS: Final = (
+    Parameter(
+        "length",
+        "Of the windows, such as 1s; the shortest if left out.",
+        type="string",
+        pattern="^[0-9]{1,9}(ms|s|m|h|d)(/[0-9]{1,9}(ms|s|m|h|d))?$",
+    ),
+    Parameter("from", f"The first start, {TIME}.", **TIME_SCHEMA),
+    Parameter("to", f"Every start is before this, {TIME}.", **TIME_SCHEMA),
+    LIMIT,
+    Parameter("cursor", "next_cursor of the page before; instead of the span.", type="string"),
+    MAX_AGE,
+)
 
 
 class _Start(msgspec.Struct):
@@ -42,18 +61,19 @@ class _Start(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Start)
 
 
-class Windows:
+class Windows(View):
     """The history that this worker owns; others are asked for at their owners."""
 
-    def __init__(self, serving: Serving, owners: Owners) -> None:
-        self.serving = serving
-        self.owners = owners
-
-    async def single(self, request: web.Request) -> web.Response:
+    @Route(
+        "/v1/windows/{instrument}",
+        "Its closed windows, of a span.",
+        WindowsAnswer,
+        PARAMETERS,
+        problems=(410,),
+    )
+    async def windows(self, request: web.Request, query: Query) -> web.Response:
         """Return the windows of a length with from ≤ start < to: the last ones, oldest first."""
-        name = instrument_name(request)
-        query = parameters(request, ("length", "from", "to", "limit", "cursor", MAX_AGE))
-        limit = integer("limit", query.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT)
+        name, limit = query[INSTRUMENT], LIMIT.of(query)
         state = state_of(known_states(self.serving), name)
         asked = self._asked(query, state)
         span = span_of(self.serving, "length", asked.length)
