@@ -130,12 +130,17 @@ Patch = tuple[str, Any]
 _WINDOWS: Final = "orderbook.windows"
 _BOOK: Final = "orderbook.book"
 _STATE: Final[list[Patch]] = [
-    (f"{_WINDOWS}.time_weighted.Meter.observe", lambda self, bids, asks, now_ms, is_other: None),
-    (f"{_WINDOWS}.time_weighted.Meter.flush", lambda self, pane, now_ms: None),
+    (
+        f"{_WINDOWS}.time_weighted.TimeWeighted.observe",
+        lambda self, bids, asks, now_ms, is_other: None,
+    ),
+    (f"{_WINDOWS}.time_weighted.TimeWeighted.flush", lambda self, pane, now_ms: None),
 ]
 _BANDS: Final[list[Patch]] = [(f"{_BOOK}.depth_bands.Bands.centre", lambda self, *where: None)]
 """A band that is never centred ends nowhere, so no level is ever added to it."""
-_FLOW: Final[list[Patch]] = [(f"{_BOOK}.top_levels.Front._add_flow", lambda self, *levels: None)]
+_FLOW: Final[list[Patch]] = [
+    (f"{_BOOK}.top_levels.TopLevels._add_flow", lambda self, *levels: None)
+]
 _RECORDS: Final[list[Patch]] = [("orderbook.instrument.window_record", lambda window, **names: {})]
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.monitoring import gc_tuning as garbage
+from app.monitoring import gc_tuning
 from app.monitoring.gc_tuning import LOOKS_PER_WHOLE, YOUNG_OBJECTS, GcTuning
 
 
@@ -57,7 +57,7 @@ async def test_python_has_its_own_rule_back_when_the_watch_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before, looked = gc.get_threshold(), asyncio.Event()
-    monkeypatch.setattr(garbage.Garbage, "look", lambda _: looked.set())
+    monkeypatch.setattr(gc_tuning.GcTuning, "look", lambda _: looked.set())
     task = asyncio.create_task(GcTuning().watch())
     await looked.wait()
     assert gc.get_threshold() == (YOUNG_OBJECTS, *before[1:])

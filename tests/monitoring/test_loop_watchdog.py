@@ -25,7 +25,7 @@ def a_long_computation(seconds):
         sum(range(1_000))
 
 async def main():
-    pulse = loop_watchdog.Pulse()
+    pulse = loop_watchdog.LoopWatchdog()
     pulse.start()
 
     async def beats():
