@@ -1,14 +1,20 @@
-"""Durations as people write them, `100ms`, `10s`, `2h`; and windows: `10s`, `10s/1s`."""
+"""Durations, windows and times as people write them: `100ms`, `10s/1s`, `2026-01-31T12:00:00Z`."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final
 
 from orderbook.windows.span import Span
 
 _UNIT_MS: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PATTERN: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+
+_MILLISECONDS: Final = re.compile(r"[0-9]{1,16}")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_TIME_MS: Final = 253_402_300_799_999
+"""The last millisecond of the year 9999."""
 
 
 def parse_duration(text: str) -> int:
@@ -40,3 +46,20 @@ def format_span(span: Span) -> str:
     """Return windows as they are written: `10s`, or `10s/1s` if they overlap."""
     length = format_duration(span.length_ms)
     return f"{length}/{format_duration(span.hop_ms)}" if span.is_hopping else length
+
+
+def parse_time(text: str) -> int:
+    """Return an instant in ms since the epoch, given so or as RFC 3339 with an offset.
+
+    Raises ValueError if it is neither; what is finer than a millisecond is cut off.
+    """
+    if _MILLISECONDS.fullmatch(text) is not None and int(text) <= MAX_TIME_MS:
+        return int(text)
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None or instant < _EPOCH:
+        raise ValueError(f"{text!r} is neither ms since the epoch nor like 2026-01-31T12:00:00Z")
+    since = instant - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
 
 from app.api.problems import SUGGESTIONS, Problem, bad_parameter, close_to, shown
-from app.durations import format_span, parse_span
+from app.durations import format_span, parse_span, parse_time
 from app.state.read_model import Serving
 from deribit.vocabulary import is_instrument_name
 from models.live import LiveState
@@ -21,8 +20,6 @@ INTEGER_PATTERN: Final = re.compile(r"[0-9]{1,16}")
 COIN_END: Final = re.compile(r"[-_]")
 LOST_PLUS: Final = re.compile(r" (?=\d\d:\d\d$)")
 """`+00:00` that was not escaped in a URL arrives with a space."""
-MAX_TIME_MS: Final = 253_402_300_799_999
-"""The last millisecond of the year 9999."""
 
 
 class Parameter:
@@ -141,14 +138,8 @@ def integer(name: str, text: str, low: int, high: int) -> int:
 
 def time_ms(name: str, text: str) -> int:
     """Return an instant, ms since the epoch, given so or as RFC 3339 with an offset."""
-    if INTEGER_PATTERN.fullmatch(text) is not None and int(text) <= MAX_TIME_MS:
-        return int(text)
     try:
-        instant = datetime.fromisoformat(LOST_PLUS.sub("+", text))
+        return parse_time(LOST_PLUS.sub("+", text))
     except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None or instant < datetime(1970, 1, 1, tzinfo=UTC):
         detail = f"{shown(text)} is neither ms since the epoch nor like 2026-01-31T12:00:00Z"
-        raise bad_parameter(name, detail)
-    since = instant - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+        raise bad_parameter(name, detail) from None

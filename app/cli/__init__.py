@@ -12,6 +12,7 @@ COMMANDS: Final[dict[str, str]] = {
     "topics": "app.cli.topics:topics",
     "settings": "app.cli.settings_:settings",
     "compute": "app.cli.compute:compute",
+    "book": "app.cli.book:book",
     "replay": "app.cli.replay:replay",
     "import": "app.cli.import_:import_capture",
     "record": "app.cli.record:record",

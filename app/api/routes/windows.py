@@ -16,7 +16,6 @@ from app.api.envelope import answer_encoded, meta_of
 from app.api.max_age import MAX_AGE, check_age
 from app.api.problems import Problem, bad_parameter
 from app.api.query import (
-    MAX_TIME_MS,
     IntegerParameter,
     Parameter,
     known_states,
@@ -25,7 +24,7 @@ from app.api.query import (
     time_ms,
 )
 from app.api.routing import INSTRUMENT, Query, Route, View
-from app.durations import format_duration
+from app.durations import MAX_TIME_MS, format_duration
 from models.answers import WindowsAnswer
 from models.live import LiveState
 

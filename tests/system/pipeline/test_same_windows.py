@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -117,4 +118,11 @@ def test_replay_publishes_the_bytes_that_compute_prints(
             pipeline.topic("windows"), lambda found: len(found) >= len(computed), timeout_s=60
         )
         assert published(records) == computed
+        asked = python(
+            "-m", "app", "book", NAME, *("--at", "2024-08-08T23:55:00Z", "--depth", "20")
+        )
+        from_feed = subprocess.run(asked, env=worker.env, capture_output=True, timeout=60)
+        asked.insert(asked.index(NAME) + 1, str(recording))
+        assert from_feed.returncode == 0, from_feed.stderr
+        assert from_feed.stdout == subprocess.check_output(asked, timeout=60)
         assert worker.stop() == 0
