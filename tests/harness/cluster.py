@@ -62,9 +62,13 @@ class Cluster:
             stop_process(process, 10)
 
     def lose(self, number: int) -> None:
-        """SIGKILL a broker; it never comes back."""
+        """SIGKILL a broker."""
         self.processes[number].kill()
         self.processes[number].wait()
+
+    def restart(self, number: int) -> None:
+        """Start a broker that was lost, on what it had; do not wait for it."""
+        self.processes[number] = self._launch(number, classpath(Path.cwd()))
 
     def _place(self, number: int) -> Path:
         place = self.folder / f"broker-{number + 1}"

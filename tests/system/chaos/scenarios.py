@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from tests.system.chaos.outages import BrokerAway, LoseBroker, MajorityAway
 from tests.system.chaos.slow import SlowBroker, SlowWorker
 from tests.system.chaos.steps import (
     Block,
-    BrokerAway,
     DamageStore,
     Flow,
     Kill,
     Live,
-    LoseBroker,
     Pause,
     Ready,
     ReplayOld,
@@ -184,6 +183,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         "B7-lost",
         "three brokers, one of them lost for good",
         (*BEGIN, LoseBroker(), Live(), Flow(5, 8), Kill(1), Live(), Flow(2, 4)),
+        brokers=3,
+        ttr_limit_s=30,
+    ),
+    Scenario(
+        "B7-majority",
+        "three brokers, two of them killed and back after 25 s",
+        (*BEGIN, MajorityAway(25), Live(), Flow(5, 8)),
         brokers=3,
         ttr_limit_s=30,
     ),
