@@ -1,4 +1,4 @@
-# Steelyard. `make` lists the targets; each prepares what it needs in .venv and nothing elsewhere.
+# Steelyard. `make` lists the targets; each prepares what it needs in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
