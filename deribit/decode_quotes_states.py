@@ -23,7 +23,7 @@ from deribit.quote_state_shapes import (
     quotes,
     tickers,
 )
-from orderbook.events import Level, Ticker
+from orderbook.events import GroupedBook, Level, Ticker
 
 PLATFORM_STATE: Final = "platform_state"
 INSTRUMENT_STATE_PREFIX: Final = "instrument.state."
@@ -75,16 +75,6 @@ class PlatformState(NamedTuple):
     maintenance: bool | None
     price_index: str | None
     is_locked: bool | None
-
-
-class GroupedBook(NamedTuple):
-    """The best levels of a book, grouped by the venue; (price, size), best first."""
-
-    channel: str
-    timestamp_ms: int
-    change_id: int
-    bids: list[tuple[float, float]]
-    asks: list[tuple[float, float]]
 
 
 Statement = Figures | Quote | Funding | InstrumentState | PlatformState | GroupedBook

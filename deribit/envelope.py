@@ -12,7 +12,8 @@ from typing import Annotated, Final
 import msgspec
 
 from deribit.events import Instrument, Unreadable
-from deribit.vocabulary import UNSERVED_STATES, is_instrument_name
+from deribit.vocabulary import UNSERVED_STATES
+from orderbook.instrument_names import is_instrument_name
 
 UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """What decoding raises: not JSON, of another type than expected, not UTF-8, nested too deeply."""

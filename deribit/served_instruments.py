@@ -12,7 +12,7 @@ import re
 from typing import Final, NamedTuple
 
 from deribit.events import Instrument
-from deribit.vocabulary import is_instrument_name
+from orderbook.instrument_names import is_instrument_name
 
 USD: Final = "USD"
 USD_QUOTES: Final = frozenset({USD, "USDC", "USDT"})

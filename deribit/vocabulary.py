@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from enum import Enum, IntEnum, StrEnum
 from typing import Final, NamedTuple
 
-from orderbook.instrument_names import INSTRUMENT_NAME
-
 
 class Method(StrEnum):
     """The methods that a market-data client calls."""
@@ -68,14 +66,6 @@ _KNOWN_KINDS: Final = frozenset(Kind) | {
     "incremental_ticker",
     "deribit_price_index",
 }
-
-
-_INSTRUMENT: Final = re.compile(INSTRUMENT_NAME)
-
-
-def is_instrument_name(name: str) -> bool:
-    """Return whether a text can be an instrument's name, and so a part of a channel's."""
-    return _INSTRUMENT.fullmatch(name) is not None
 
 
 class Channel(NamedTuple):

@@ -63,3 +63,13 @@ class Ticker(NamedTuple):
     funding_8h: float | None
     open_interest: float | None
     """USD for inverse instruments, base coin for linear ones."""
+
+
+class GroupedBook(NamedTuple):
+    """The best levels of a book, grouped by the venue; (price, size), best first."""
+
+    channel: str
+    timestamp_ms: int
+    change_id: int
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]

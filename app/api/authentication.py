@@ -19,7 +19,6 @@ from typing import Final
 from aiohttp import web
 
 from app.api.problems import Problem, shown
-from deribit.hosts import is_loopback
 
 CHALLENGE: Final = 'Bearer realm="steelyard", Basic realm="steelyard", charset="UTF-8"'
 
@@ -48,9 +47,11 @@ class Access:
     def _check_host(self, host: str) -> None:
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         name = name.removeprefix("[").removesuffix("]").lower()
-        if name in self._hosts or is_loopback(name):
+        address = _address(name)
+        is_loopback = name == "localhost" if address is None else address.is_loopback
+        if name in self._hosts or is_loopback:
             return
-        if self._is_local or not _is_address(name):
+        if self._is_local or address is None:
             detail = (
                 f"this server is not asked as {shown(host)}: it answers to the names of its own "
                 "machine, and to those of STEELYARD_WEB_HOSTS"
@@ -79,9 +80,8 @@ def _password(encoded: str) -> bytes:
         return b""
 
 
-def _is_address(name: str) -> bool:
+def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(name)
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
-    return True
+        return None

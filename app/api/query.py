@@ -11,9 +11,8 @@ from aiohttp import web
 from app.api.problems import SUGGESTIONS, Problem, bad_parameter, close_to, shown
 from app.durations import format_span, parse_span, parse_time
 from app.state.read_model import Serving
-from deribit.vocabulary import is_instrument_name
 from models.live import LiveState
-from orderbook.instrument_names import EXAMPLE
+from orderbook.instrument_names import EXAMPLE, is_instrument_name
 from orderbook.windows.span import Span, tumbling
 
 INTEGER_PATTERN: Final = re.compile(r"[0-9]{1,16}")

@@ -1,4 +1,4 @@
-"""How often an address may ask: a token bucket each, of the addresses that asked last."""
+"""Limits how often clients ask: a token bucket for each of the addresses that asked last."""
 
 from __future__ import annotations
 
@@ -8,13 +8,34 @@ from collections.abc import Callable
 from typing import Final
 
 from app.api.problems import Problem
-from deribit.backoff import TokenBucket
 
 REQUESTS_PER_S: Final = 200.0
 REQUESTS_BURST: Final = 2_000
 """A thousand pages that load at once behind one proxy are let through."""
 MAX_ADDRESSES: Final = 4_096
 """Of more, the one that has been silent longest is forgotten, and begins anew with its burst."""
+
+ROUNDING: Final = 1e-6
+"""Of a token: sums of floats must not make a client that comes in time wait again."""
+
+
+class TokenBucket:
+    """Allows `per_s` calls a second, and `burst` of them at once."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._fill_s = 1.0 / per_s
+        """Time in which one token comes back."""
+        self._burst_s = (burst + ROUNDING) * self._fill_s
+        self._full_at = 0.0
+        """When all tokens will be there again: the one number that says how many are missing."""
+
+    def take(self, now: float) -> bool:
+        """Take one token; False if there is none."""
+        full_at = max(self._full_at, now) + self._fill_s
+        if full_at - now > self._burst_s:
+            return False
+        self._full_at = full_at
+        return True
 
 
 class Rates:

@@ -20,9 +20,8 @@ from app.recordings.reader import BadRecording, read_recording
 from app.recordings.to_frames import FrameWriter
 from app.topics.partitioner import partition_of
 from app.verify.records import Unreadable, consumer, partitions_of, stream
-from deribit.vocabulary import is_instrument_name
 from models.frame import decode_frame
-from orderbook.instrument_names import EXAMPLE
+from orderbook.instrument_names import EXAMPLE, is_instrument_name
 
 
 def book(

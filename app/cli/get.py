@@ -13,7 +13,7 @@ from app.cli.environment import load_settings
 from app.cli.terminal.api_client import Worker
 from app.cli.terminal.output import to_a_pipe, write_line
 from app.errors import UserError
-from deribit.vocabulary import is_instrument_name
+from orderbook.instrument_names import is_instrument_name
 
 Url = Annotated[str | None, typer.Option(help="Base URL of a worker; else the one that runs here.")]
 

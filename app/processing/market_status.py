@@ -12,13 +12,12 @@ from typing import Any, Final
 from deribit.decode_quotes_states import (
     Figures,
     Funding,
-    GroupedBook,
     InstrumentState,
     PlatformState,
 )
 from deribit.vocabulary import GONE_STATES
 from models.frame import Described
-from orderbook.events import Change
+from orderbook.events import Change, GroupedBook
 from orderbook.units import to_units
 
 MAX_LOCKED_INDICES: Final = 100

@@ -11,10 +11,10 @@ from deribit.vocabulary import (
     Kind,
     channel_name,
     is_channel_kind,
-    is_instrument_name,
     parse_channel,
     venue_channel,
 )
+from orderbook.instrument_names import is_instrument_name
 
 OTHER_INTERVAL = "100ms"
 """Of trades, tickers and funding, where books are not raw."""

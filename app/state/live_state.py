@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app.processing.processor import Processor
+from deribit.served_instruments import USD, base_coin, is_linear
 from models.live import LiveState
 from orderbook.measures import imbalance
 from orderbook.units import RATIO_UNIT, UNIT
@@ -80,3 +81,9 @@ def live_state(
         live.trade_flow_usd = window["trade_flow_usd"]
         live.window_status = window["status"]
     return live
+
+
+def size_unit_of(state: LiveState) -> tuple[bool, str]:
+    """Return whether sizes are in the base coin, and their unit: that coin, or `USD`."""
+    linear = bool(is_linear(state.instrument, state.linear))
+    return linear, base_coin(state.instrument) if linear else USD

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from deribit.decode_quotes_states import GroupedBook
 from models.live import LiveState
+from orderbook.events import GroupedBook
 from orderbook.windows.span import Span
 
 

@@ -3,16 +3,19 @@
 import asyncio
 import base64
 import time
+from fractions import Fraction
 
 import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from yarl import URL
 
 from app.api import server
 from app.api.authentication import Access
 from app.api.problems import Problem as ProblemError
-from app.api.rate_limit import MAX_ADDRESSES, Rates
+from app.api.rate_limit import MAX_ADDRESSES, Rates, TokenBucket
 from app.api.site import Limits
 from app.build import access_of
 from app.settings import Settings
@@ -169,6 +172,21 @@ async def test_who_asks_too_often_is_told_to_wait(
             problem = Problem.model_validate_json(await answer.read())
         assert problem.type == "urn:steelyard:problem:too-many-requests"
         await ask(http, f"{url}/livez", LiveAnswer)
+
+
+@given(
+    waits=st.lists(st.integers(0, 4_000), max_size=60),
+    per_s=st.integers(1, 20),
+    burst=st.integers(1, 8),
+)
+def test_a_bucket_gives_what_it_has_and_no_more(waits: list[int], per_s: int, burst: int) -> None:
+    now, tokens = Fraction(1), Fraction(burst)
+    bucket = TokenBucket(per_s, burst)
+    for wait_ms in waits:
+        tokens = min(Fraction(burst), tokens + Fraction(wait_ms, 1_000) * per_s)
+        now += Fraction(wait_ms, 1_000)
+        assert bucket.take(float(now)) is (tokens >= 1)
+        tokens -= tokens >= 1
 
 
 def test_addresses_have_rates_of_their_own_and_are_bounded() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from app.api.routes.books import _book
 from app.state.read_model import BookView
-from deribit.decode_quotes_states import GroupedBook
 from models import answers
+from orderbook.events import GroupedBook
 from tests.api.recorded import live_of
 
 

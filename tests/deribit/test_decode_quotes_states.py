@@ -13,12 +13,12 @@ from deribit.decode_fields import instrument_of
 from deribit.decode_quotes_states import (
     Figures,
     Funding,
-    GroupedBook,
     InstrumentState,
     PlatformState,
     Quote,
     subject_of,
 )
+from orderbook.events import GroupedBook
 from orderbook.units import UNIT
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

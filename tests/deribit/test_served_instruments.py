@@ -17,7 +17,7 @@ from deribit.served_instruments import (
     sizes_by_name,
     why_not_served,
 )
-from deribit.vocabulary import is_instrument_name
+from orderbook.instrument_names import is_instrument_name
 
 IN_USD = Sizes(False, "USD")
 

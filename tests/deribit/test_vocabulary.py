@@ -12,12 +12,11 @@ from deribit.vocabulary import (
     Reaction,
     channel_name,
     error_name,
-    is_instrument_name,
     parse_channel,
     reaction_to,
     without_raw,
 )
-from orderbook.instrument_names import EXACTLY_A_NAME
+from orderbook.instrument_names import EXACTLY_A_NAME, is_instrument_name
 
 
 @pytest.mark.parametrize(

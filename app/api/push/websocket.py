@@ -22,8 +22,8 @@ from app.api.push.hub import Client, Closed, Full, Hub
 from app.api.push.sse import SLOW_TIMEOUT_S, abort, limit_buffers, no_room
 from app.api.push.subscriptions import channels_of, interest_of
 from app.api.query import known_states
+from app.api.rate_limit import TokenBucket
 from app.api.routing import Query, Route, View
-from deribit.backoff import TokenBucket
 
 log = logging.getLogger("steelyard.push")
 

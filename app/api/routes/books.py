@@ -12,8 +12,8 @@ from app.api.max_age import MAX_AGE, check_age
 from app.api.query import IntegerParameter, known_states, state_of
 from app.api.routing import INSTRUMENT, Query, Route, View
 from app.state.read_model import BookView
-from deribit.decode_quotes_states import GroupedBook
 from models.answers import BookAnswer
+from orderbook.events import GroupedBook
 
 DEPTH: Final = IntegerParameter("depth", "Levels of each side.", low=1, high=1_000, default=20)
 

@@ -10,7 +10,7 @@ from app.api.envelope import answer, meta_of_rows
 from app.api.query import known_states
 from app.api.routing import Query, Route, View
 from app.durations import format_span
-from deribit.served_instruments import base_coin, is_linear
+from app.state.live_state import size_unit_of
 from models.answers import InstrumentsAnswer
 from models.live import LiveState
 
@@ -30,12 +30,12 @@ class Instruments(View):
 
     def _row(self, state: LiveState) -> dict[str, Any]:
         name = state.instrument
-        linear = is_linear(name, state.linear)
+        linear, size_unit = size_unit_of(state)
         return {
             "instrument": name,
             "channel": state.channel,
-            "linear": linear is True,
-            "size_unit": base_coin(name) if linear else "USD",
+            "linear": linear,
+            "size_unit": size_unit,
             "status": self.serving.status_of(state),
             "age_ms": self.serving.age_ms(state),
             "simulated": state.simulated,
