@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from app.cli import COMMANDS
 from app.cli.environment import explain
 from app.cli.terminal.output import tolerate_encoding
 from app.errors import UserError
+from app.version import VERSION
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +56,20 @@ def command_line(names: list[str]) -> typer.Typer:
     return cli
 
 
-def _group() -> None:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"steelyard {VERSION}")
+        raise typer.Exit
+
+
+def _group(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
     """Steelyard: live order-book and order-flow imbalance of Deribit perpetuals."""
 
 

@@ -39,6 +39,11 @@ def test_each_command_exists_and_explains_itself(capsys: pytest.CaptureFixture[s
         assert f"python -m app {name}" in out
 
 
+def test_the_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert run(capsys, "--version")[0] == f"steelyard {project['version']}\n"
+
+
 def test_an_unknown_command_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     _, err = run(capsys, "nothing", expect=2)
     assert "nothing" in err
