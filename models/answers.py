@@ -5,21 +5,21 @@ Strict: a field more, a field less, a string for a number or a NaN is a fault. U
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from models.status import Status
-from orderbook.instrument_names import EXACTLY_A_NAME
-
-WindowStatus = Literal["complete", "partial", "stale", "reconnect", "gap"]
-Name = Annotated[str, Field(pattern=EXACTLY_A_NAME)]
-Milliseconds = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Amount = Annotated[float, Field(ge=0)]
-Ratio = Annotated[float, Field(ge=-1, le=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
+from orderbook.windows.field_types import (
+    Amount,
+    Count,
+    Milliseconds,
+    Name,
+    Positive,
+    Ratio,
+    WindowStatus,
+)
+from orderbook.windows.schema import fields as window_fields
 
 
 class Answer(BaseModel):
@@ -210,98 +210,24 @@ class Book(Answer):
     """Null unless a grouped book is among the channels that are ingested."""
 
 
-class Window(Answer):
-    """A closed window; each field is defined in docs/measures.md."""
+if TYPE_CHECKING:
 
-    instrument: Name
-    channel: str
-    venue: Literal["deribit", "deribit-test", "simulated"] | None
-    """As it said of itself; null where nothing says so, as in recordings of others."""
-    version: Count
-    """Of the definitions in docs/measures.md."""
-    length_ms: Milliseconds
-    hop_ms: Milliseconds | None = None
-    """Only of windows that overlap: one begins every hop."""
-    start_ms: Milliseconds
-    end_ms: Milliseconds
-    observations: Count
-    snapshots: Count
-    trades: Count | None
-    """Null, as all about trades, if the trades channel was not followed in the window."""
-    block_trades: Count | None
-    combo_trades: Count | None
-    liquidations: Count | None
-    mid_open: Positive | None
-    mid_high: Positive | None
-    mid_low: Positive | None
-    mid_close: Positive | None
-    weighted_mid_close: Positive | None
-    spread_bp_mean: Amount | None
-    imbalance_1_last: Ratio | None
-    imbalance_1_mean: Ratio | None
-    imbalance_1_event_mean: Ratio | None
-    imbalance_5_last: Ratio | None
-    imbalance_5_mean: Ratio | None
-    imbalance_5_event_mean: Ratio | None
-    imbalance_10_last: Ratio | None
-    imbalance_10_mean: Ratio | None
-    imbalance_10_event_mean: Ratio | None
-    imbalance_10bp_last: Ratio | None
-    imbalance_10bp_mean: Ratio | None
-    imbalance_25bp_last: Ratio | None
-    imbalance_25bp_mean: Ratio | None
-    imbalance_50bp_last: Ratio | None
-    imbalance_50bp_mean: Ratio | None
-    bid_depth_1_usd_mean: Amount | None
-    ask_depth_1_usd_mean: Amount | None
-    bid_depth_5_usd_mean: Amount | None
-    ask_depth_5_usd_mean: Amount | None
-    bid_depth_10_usd_mean: Amount | None
-    ask_depth_10_usd_mean: Amount | None
-    bid_depth_10bp_usd_mean: Amount | None
-    ask_depth_10bp_usd_mean: Amount | None
-    bid_depth_25bp_usd_mean: Amount | None
-    ask_depth_25bp_usd_mean: Amount | None
-    bid_depth_50bp_usd_mean: Amount | None
-    ask_depth_50bp_usd_mean: Amount | None
-    ofi_usd: float | None
-    ofi_levels_usd: list[float] | None
-    ofi_normalised: list[float] | None
-    ofi_integrated: float | None
-    ofi_weights: list[float] | None
-    """Of the levels in ofi_integrated."""
-    ofi_weights_windows: Count | None
-    """Windows that the weights were fitted on; 0: they are equal."""
-    ofi_weights_explained: Share | None
-    """Share of the variance that the fitted weights explain."""
-    buy_usd: Amount | None
-    sell_usd: Amount | None
-    trade_flow_usd: float | None
-    trade_flow_ratio: Ratio | None
-    liquidation_buy_usd: Amount | None
-    """Of trades in which the liquidated order bought."""
-    liquidation_sell_usd: Amount | None
-    block_usd: Amount | None
-    combo_usd: Amount | None
-    mark_price: float | None
-    index_price: float | None
-    funding_8h: float | None
-    open_interest_usd: Amount | None
-    ticker_ms: Milliseconds | None
-    """The venue's timestamp of these four."""
-    status: WindowStatus
-    coverage: Share
-    trades_coverage: Share
-    """Share of the time in which the trades channel was followed."""
-    gaps: Count
-    reconnects: Count
-    trade_gaps: Count
-    """Breaks in the numbers of the venue's trades."""
-    missed_trades: Count
-    """Trades that these breaks have left out."""
-    trades_missed_since_ms: Milliseconds | None
-    """Time since which they are missing, in all windows."""
-    late_trades: Count
+    class Window(Answer):
+        """A closed window."""
+
+else:
+    Window = create_model(
+        "Window",
+        __base__=Answer,
+        __doc__="A closed window; each field is defined in docs/measures.md.",
+        **{
+            name: (
+                Annotated[field.type, Field(description=field.value)],
+                None if field.is_optional else ...,
+            )
+            for name, field in window_fields()
+        },
+    )
 
 
 Data = TypeVar("Data")

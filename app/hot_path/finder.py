@@ -35,6 +35,8 @@ def _modules(*patterns: str) -> tuple[str, ...]:
 NOT_COMPILED: Final = frozenset(
     {
         "orderbook.windows.schema",  # read by documents and the API only
+        "orderbook.windows.fields",  # likewise
+        "orderbook.windows.field_types",  # likewise
         "app.processing.state_codec",  # calls compiled code of other packages
         "app.processing.window_config",  # a settings record, built into the others as a constant
     }

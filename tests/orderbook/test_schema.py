@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from models.answers import Window
-from orderbook.windows.schema import GROUPS, markdown, names
+from orderbook.windows.fields import GROUPS
+from orderbook.windows.schema import markdown, names
 from tests.orderbook.market import SECOND, Market
 from tests.reference.windows import published, reference_windows
 
