@@ -153,8 +153,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         Scenario(
             f"B7-{name}",
             what,
-            (*BEGIN, away, Live(30), Flow(5, 8)),
+            (*BEGIN, away, Live(45), Flow(5, 8)),
             own_broker=True,
+            quick=name == "paused",
             ttr_limit_s=AWAY_LIMIT_S,
         )
         for name, what, away in (
