@@ -13,6 +13,7 @@ import msgspec
 from app.recordings.marks import GapMark, read_mark
 from app.recordings.reader import DISCONNECT
 from deribit.decode_books_trades import is_incremental_book
+from deribit.envelope import UNREADABLE, Data
 from deribit.sequence_check import Chain, Step
 
 
@@ -70,12 +71,6 @@ class Counts(msgspec.Struct):
             self.channels.setdefault(channel, ChannelTally()).add(tally)
 
 
-class _Data(msgspec.Struct):
-    type: str | None = None
-    change_id: int | None = None
-    prev_change_id: int | None = None
-
-
 class _Params(msgspec.Struct):
     channel: str
     data: msgspec.Raw = msgspec.Raw(b"null")
@@ -87,8 +82,7 @@ class _Message(msgspec.Struct):
 
 
 _message = msgspec.json.Decoder(_Message)
-_data = msgspec.json.Decoder(_Data)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_data = msgspec.json.Decoder(Data)
 
 
 class SegmentStatistics:
@@ -144,7 +138,7 @@ class SegmentStatistics:
             return
         try:
             read = _message.decode(message)
-        except _UNREADABLE:
+        except UNREADABLE:
             return
         if read.method == "subscription":
             counts.messages += 1
@@ -158,7 +152,7 @@ class SegmentStatistics:
             return
         try:
             data = _data.decode(params.data)
-        except _UNREADABLE:
+        except UNREADABLE:
             return
         if data.change_id is None:
             return

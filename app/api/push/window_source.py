@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -26,6 +25,7 @@ from app.api.push.conflation import Key
 from app.api.push.hub import Hub
 from app.durations import format_span
 from models.closed import ClosedWindow
+from models.window import decode_window
 from orderbook.windows.span import Span
 
 log = logging.getLogger("steelyard.push")
@@ -37,16 +37,6 @@ FETCH_MS: Final = 200
 MAX_RECORDS: Final = 500
 MAX_TAKEN: Final = 100
 """In one turn of the loop, which takes a millisecond."""
-
-
-class _Window(msgspec.Struct):
-    instrument: str
-    length_ms: int
-    start_ms: int
-    hop_ms: int | None = None
-
-
-_decoder = msgspec.json.Decoder(_Window)
 
 
 class Tap:
@@ -107,16 +97,9 @@ class Tap:
         closed = []
         for value in values:
             try:
-                found = _decoder.decode(value or b"")
-            except msgspec.MsgspecError as error:
-                log.warning("%s: not a window: %s", self.topic, error)
-                continue
-            hop_ms = found.hop_ms or found.length_ms
-            closed.append(
-                ClosedWindow(
-                    found.instrument, found.length_ms, hop_ms, found.start_ms, value or b""
-                )
-            )
+                closed.append(decode_window(value or b""))
+            except ValueError as error:
+                log.warning("%s: %s", self.topic, error)
         self._hand_on(closed)
 
     def own(self, window: ClosedWindow) -> None:

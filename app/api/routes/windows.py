@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from app.api.cursor import Cursor, decode_cursor, encode_cursor
@@ -27,6 +26,7 @@ from app.api.routing import INSTRUMENT, Query, Route, View
 from app.durations import MAX_TIME_MS, format_duration
 from models.answers import WindowsAnswer
 from models.live import LiveState
+from models.window import decode_window
 
 MAX_DEFAULT_SPAN_MS: Final = 86_400_000
 """What is kept, but at most a day, is the span when none is asked for: an hour of 1 s."""
@@ -51,13 +51,6 @@ PARAMETERS: Final = (
     Parameter("cursor", "next_cursor of the page before; instead of the span.", type="string"),
     MAX_AGE,
 )
-
-
-class _Start(msgspec.Struct):
-    start_ms: int
-
-
-_decoder = msgspec.json.Decoder(_Start)
 
 
 class Windows(View):
@@ -89,7 +82,7 @@ class Windows(View):
         windows = windows[-limit:]
         cursor = None
         if has_earlier:
-            first = _decoder.decode(windows[0]).start_ms
+            first = decode_window(windows[0]).start_ms
             cursor = encode_cursor(asked._replace(to_ms=first))
         meta |= {
             "length_ms": span.length_ms,
