@@ -10,10 +10,10 @@ from typing import NamedTuple
 from app.processing.processor import Processor, Rules
 from app.processing.state_codec import BooksCodec
 from app.verify.records import Record
-from app.verify.report import Report
 from faust_exact.state_record import BadRecord, position_of
 from tests.checker.canonical import canonical, differences, digest
 from tests.checker.oracle import Answer, Task
+from tests.checker.report import Report
 
 Key = tuple[int, bytes]
 

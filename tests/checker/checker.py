@@ -12,12 +12,12 @@ from app.processing import processor
 from app.settings import Settings
 from app.topics.admin import changelog_name
 from app.verify.records import Record, committed, end_offsets, read_topic
-from app.verify.report import Report
 from tests.checker.changelog import Claim, Recovered, compare_states
 from tests.checker.feed import frames_of, without_strays
 from tests.checker.missing_trades import compare_trades
 from tests.checker.oracle import Answer, Key, WindowKey, answers, published_key, tasks_of
 from tests.checker.reading import Rules
+from tests.checker.report import Report
 from tests.checker.served import Sample, Served
 from tests.checker.truth import Truth, compare_all, compare_feed
 from tests.checker.undisturbed import compare_undisturbed, count_flagged

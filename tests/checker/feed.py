@@ -12,7 +12,7 @@ import msgspec
 from aiokafka.partitioner import murmur2
 
 from app.verify.records import Record
-from app.verify.report import Report
+from tests.checker.report import Report
 
 VERSION: Final = 1
 LEAST_FIELDS: Final = {"n": 3, "c": 4, "d": 3, "f": 3, "g": 5, "t": 4, "i": 2}

@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from app.verify.records import Record
-from app.verify.report import Report
 from tests.checker.feed import Frame
+from tests.checker.report import Report
 from tests.checker.truth import Truth, trades_of
 
 

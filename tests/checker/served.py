@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
-from app.verify.report import Report
 from tests.checker.oracle import Answer, Seen
+from tests.checker.report import Report
 
 UNIT: Final = 10**8
 """Levels are in units of 1e-8."""

@@ -14,7 +14,6 @@ from app.processing.processor import Processor, Rules
 from app.processing.state_codec import BooksCodec
 from app.topics.partitioner import partition_of
 from app.verify.records import Record
-from app.verify.report import Report
 from models.frame import Disconnected, Frame, Notification, TradesFollowed, encode_frame
 from models.window import encode_window
 from orderbook.units import UNIT
@@ -22,6 +21,7 @@ from tests.checker.checker import Written, check
 from tests.checker.feed import frames_of
 from tests.checker.missing_trades import compare_trades
 from tests.checker.oracle import published_key
+from tests.checker.report import Report
 from tests.checker.served import Sample, numbers, samples_of
 from tests.checker.truth import Truth, compare_feed
 from tests.system.chaos.hand import NAME, Session, change, snapshot, time_of

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -26,10 +28,14 @@ from tests.checker.checker import _wrong
 from tests.checker.feed import decode
 from tests.checker.oracle import Answer, Task, answer
 from tests.checker.reading import Rules
+from tests.harness.processes import ROOT
 from tests.system.chaos.hand import NAME, Session, change, channel_of, snapshot, time_of
 
 LENGTHS_MS = (1_000, 5_000)
 Feed = list[Frame]
+PACKAGES = {"app", "agents", "models", "orderbook", "deribit", "faust_exact"}
+VERIFY = {"app.verify", "app.verify.plain_book", "app.verify.records"}
+"""Of the command `verify`; no worker imports them."""
 
 
 def notification(channel: str, data: object, at: float) -> Notification:
@@ -168,3 +174,15 @@ def test_the_program_publishes_what_the_oracle_expects(feed: Callable[[], Feed])
     for window, expected in zip(published, found.windows.values(), strict=False):
         assert not _wrong(window, expected), (window["start_ms"], _wrong(window, expected))
     assert len(published) == len(found.windows) + len(found.contradictions)
+
+
+def test_the_oracle_loads_nothing_of_the_program() -> None:
+    """It would be wrong in the same way. Only states of recoveries are the program's own."""
+    modules = ("oracle", "undisturbed", "truth", "missing_trades", "served", "report")
+    code = "import sys\n" + "".join(f"import tests.checker.{name}\n" for name in modules)
+    code += "print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
+    ours = {name for name in loaded if name.partition(".")[0] in PACKAGES}
+    assert ours == {"app", "app.hot_path", "app.hot_path.finder", *VERIFY}, "and no processing"

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from app.verify.plain_book import PlainBook, parse
 from app.verify.records import Record
-from app.verify.report import Report
 from tests.checker.feed import Frame
+from tests.checker.report import Report
 
 
 class Told(NamedTuple):

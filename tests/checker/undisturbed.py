@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from app.verify.report import Report
 from tests.checker.oracle import WindowKey, spread, window_key
 from tests.checker.reading import Rules
+from tests.checker.report import Report
 from tests.checker.truth import Told, Truth
 from tests.reference.windows import Window, history_of, published, windows_of
 

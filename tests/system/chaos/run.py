@@ -14,8 +14,8 @@ from app.embedded_kafka import EmbeddedBroker
 from app.processing.processor import Rules
 from app.settings import Settings
 from app.verify.records import committed, end_offsets
-from app.verify.report import Report
 from tests.checker.checker import check, read_written
+from tests.checker.report import Report
 from tests.harness.cluster import Cluster
 from tests.harness.pipeline import Pipeline, Worker
 from tests.harness.venue import perpetuals

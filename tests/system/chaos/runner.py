@@ -17,7 +17,7 @@ from typing import Any
 
 from app.embedded_kafka import EmbeddedBroker
 from app.settings import Settings
-from app.verify.report import Report
+from tests.checker.report import Report
 from tests.harness.cluster import Cluster
 from tests.harness.pipeline import Pipeline
 from tests.harness.processes import ROOT

@@ -19,7 +19,7 @@ from app.embedded_kafka import EmbeddedBroker
 from app.settings import Settings
 from app.topics.admin import changelog_name
 from app.verify.records import committed, end_offsets
-from app.verify.report import Report
+from tests.checker.report import Report
 from tests.harness.pipeline import Pipeline
 from tests.system.chaos.run import Run
 from tests.system.chaos.runner import installation_of, seed_of_today
