@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 import app as product
-import app.settings
+import app.settings.fields
 import app.topics.start_checks
 import app.worker
 from app.settings import Settings
@@ -18,8 +18,8 @@ async def ask_nothing(_: Settings) -> None:
     """Start whatever lives: an earlier release did."""
 
 
-app.settings.group_of = lambda _: os.environ["EARLIER_GROUP"]
-app.settings.prefix_of = lambda _: os.environ["EARLIER_PREFIX"]
+app.settings.fields.group_of = lambda _: os.environ["EARLIER_GROUP"]
+app.settings.fields.prefix_of = lambda _: os.environ["EARLIER_PREFIX"]
 app.worker.client_id = lambda _: "faust-0.15.3"
 app.topics.start_checks.check_claims = ask_nothing
 app = product.app  # type: ignore[assignment]
