@@ -53,14 +53,14 @@ PRODUCER_LINGER_S: Final = 0.0
 faust_exact/fast/output_batches.py, states by their interval. While a request is under way, more is
 collected."""
 BATCH_BYTES: Final = 256 * 1024
-"""Of a partition; Faust's 16 KiB are ten windows, after which each send waits for a request."""
+"""Limit of a partition's batch; Faust's 16 KiB are ten windows, then each send waits."""
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 FETCH_BYTES: Final = 512 * 1024
-"""Of a partition at a time; a larger record comes all the same. What is fetched of all partitions
+"""Limit of a fetch of one partition; a larger record comes all the same. What is fetched of all partitions
 is handed on before more is fetched: this bounds the memory and the wait of a worker that is behind.
 """
 SWITCH_INTERVAL_S: Final = 0.001
-"""So long one thread keeps the interpreter when another wants it. The thread of the Kafka client
+"""GIL switch interval. The thread of the Kafka client
 wants it half a dozen times for each fetch; with Python's 5 ms that was most of a frame's way."""
 STATE_VERSION: Final = 1
 """Names the folder of the tables; raised when the state of an older release can't be read."""

@@ -26,11 +26,11 @@ class Grant(StrEnum):
     """The ways in which a login proves who it is."""
 
     CLIENT_CREDENTIALS = "client_credentials"
-    """By the secret itself."""
+    """The secret itself is sent."""
     CLIENT_SIGNATURE = "client_signature"
-    """By a signature made with the secret, which is not sent."""
+    """A signature made with the secret is sent, the secret is not."""
     REFRESH_TOKEN = "refresh_token"  # noqa: S105 - the venue's word
-    """By what an earlier login was answered."""
+    """The refresh token of an earlier login is sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ class Channel:
 
 _channels: dict[bytes, Channel] = {}
 _books: dict[str, Channel] = {}
-"""Of each instrument, the channel that its book was last seen on: most messages are of that one."""
+"""By instrument: the channel its book was last seen on, which most messages are of."""
 _PARAMS: Final = b'"params":{"channel":"'
 _USUAL_HEAD: Final = b'{"jsonrpc":"2.0","method":"subscription",' + _PARAMS
 """What all notifications began with so far; comparing costs a fifth of searching."""

@@ -39,9 +39,9 @@ class Dropped:
     """Notifications that were not handed on, by why."""
 
     unwanted: int = 0
-    """Of a channel that nobody wants, or no longer, or not yet again."""
+    """Notifications of a channel that is not wanted, no longer, or not yet again."""
     awaiting_snapshot: int = 0
-    """Of a book whose chain is broken."""
+    """Notifications of a book whose chain is broken."""
     repeated: int = 0
     """Announcements of the platform that said nothing new; it makes two and a half a second."""
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from deribit.decode_fields import Figure, Id, Subscription, TimeMs
 
 MAX_GROUPED_LEVELS: Final = 100
-"""Of a side; the venue sends up to 20."""
+"""Limit of the levels of a side; the venue sends up to 20."""
 MAX_STATE_CHARACTERS: Final = 32
 
 _Price = Annotated[float, msgspec.Meta(ge=0, lt=1e15)]

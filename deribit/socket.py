@@ -18,7 +18,7 @@ CROWDED_STATUS: Final = 429
 CROWDED_WAIT_S: Final = 10.0
 """The venue answers 429 to the 33rd connection of an address."""
 TOO_SLOW_WAIT_S: Final = 5.0
-"""Who could not keep up is given the same load again: not at once."""
+"""Minimum wait before reconnecting after the venue closed us as too slow."""
 
 NOT_OPENED: Final = (OSError, InvalidHandshake, EOFError, ImportError)
 """What opening raises; a timeout is an OSError. The import that fails is of python-socks, in an

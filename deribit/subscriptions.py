@@ -280,7 +280,7 @@ class Subscriptions:
 
 
 _METHODS: Final = (Method.UNSUBSCRIBE, Method.SUBSCRIBE)
-"""By whether a call subscribes; private ones draw on the same pool."""
+"""Method of a call, by whether it subscribes; private ones draw on the same pool."""
 _STARTED: Final = (Stage.SUBSCRIBING, Stage.ACTIVE)
 
 

@@ -54,11 +54,11 @@ INSTRUMENT_STATE: Final = "instrument.state"
 PLATFORM_STATE: Final = "platform_state"
 """Maintenance of the venue, and the locks of its price indices."""
 GONE_STATES: Final = frozenset({"closed", "delivered", "terminated", "archivized"})
-"""Of an instrument that has ended; a halted or locked one goes on."""
+"""States of an instrument that has ended; a halted or locked one goes on."""
 LISTED_KIND_AND_CURRENCY: Final = "future.any"
 """What instruments' lives are followed of: perpetuals are futures without an end."""
 UNSERVED_STATES: Final = GONE_STATES | {"created", "started", "inactive"}
-"""Of an instrument that has no book, or not yet."""
+"""States of an instrument that has no book, or not yet."""
 
 _KNOWN_KINDS: Final = frozenset(Kind) | {
     "instrument",
@@ -230,7 +230,7 @@ class Ending(StrEnum):
     UNREADABLE_ANSWER = "unreadable_answer"
     UNWRITABLE = "unwritable"
     STOPPED = "stopped"
-    """By us."""
+    """We ended the session."""
 
 
 OTHER_ERROR: Final = "other_error"

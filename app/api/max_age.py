@@ -15,7 +15,7 @@ MAX_AGE: Final = IntegerParameter(
     high=86_400_000,
 )
 NAMED: Final = 5
-"""Of instruments that are too old, so many are named."""
+"""How many of the instruments that are too old an error names."""
 
 
 def check_age(query: Mapping[str, str], rows: Iterable[tuple[str, Mapping[str, Any]]]) -> None:

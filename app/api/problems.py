@@ -17,7 +17,7 @@ RETRY_AFTER_S: Final = 1
 SUGGESTIONS: Final = 3
 SUGGESTION_LIKENESS: Final = 0.5
 SHOWN_CHARS: Final = 120
-"""Of what a client sent, at most this much is repeated to it."""
+"""How much of what a client sent is repeated to it, at most."""
 
 
 class Problem(Exception):

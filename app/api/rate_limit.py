@@ -13,10 +13,10 @@ REQUESTS_PER_S: Final = 200.0
 REQUESTS_BURST: Final = 2_000
 """A thousand pages that load at once behind one proxy are let through."""
 MAX_ADDRESSES: Final = 4_096
-"""Of more, the one that has been silent longest is forgotten, and begins anew with its burst."""
+"""Beyond this, the address that asked longest ago is forgotten: it starts with a full bucket."""
 
 ROUNDING: Final = 1e-6
-"""Of a token: sums of floats must not make a client that comes in time wait again."""
+"""Tolerance in tokens, so that rounding never makes a client wait that came in time."""
 
 
 class TokenBucket:

@@ -19,13 +19,13 @@ from app.api.middleware import HEADERS
 from app.api.problems import Problem, problem_response, shown
 
 MAX_HEADER_BYTES: Final = 8 * 1024
-"""Of one header, and of the request line."""
+"""Limit of one header, and of the request line."""
 MAX_HEADERS: Final = 64
 REQUEST_TIMEOUT_S: Final = 10.0
 """A connection whose next request is not whole after this is closed, be it idle or slow."""
 CONTINUE: Final = "100-continue"
 LINGER_S: Final = 1.0
-"""So long a body that was refused is read on, for the refusal to be seen."""
+"""How long to keep reading a rejected request body so that the client receives the error."""
 SHUTDOWN_TIMEOUT_S: Final = 1.0
 SPARE_CONNECTIONS: Final = 1_000
 """Beside those of the streams."""

@@ -27,9 +27,9 @@ ALL_CHANNELS: Final = (
     "perpetual",
     "book.none.10",
 )
-"""Of the simulated exchange, so that a demo shows all there is; docs/measures.md has their cost."""
+"""Channels that a demo follows, so that it shows all there is; their cost: docs/measures.md."""
 MAX_LINES_READ: Final = 1_000
-"""Of a recording, to see which books are in it."""
+"""How many lines of a recording are read to find its books."""
 WEB_PORTS_TRIED: Final = 100
 
 WebPort = Annotated[

@@ -42,7 +42,7 @@ __all__ = ["Ingest", "IngestCounts", "VenueRefused"]
 MAX_CHANNELS_PER_CONNECTION: Final = 500
 """131 instruments on three channels are 393: about 500 messages/s at the measured peak."""
 MAX_NAMED: Final = 5
-"""Of instruments that cannot be had, and of channels that the venue does not serve."""
+"""How many unavailable instruments, or channels that the venue does not serve, are named."""
 STOP_TIMEOUT_S: Final = 3.0
 
 MakeClient = Callable[[str], Client]
@@ -55,7 +55,7 @@ class Waiting(NamedTuple):
     """Counts what Kafka has not acknowledged yet; all of it is bounded (docs/operations.md)."""
 
     messages: int
-    """Of the venue, which wait for their turn."""
+    """Messages of the venue that wait for their turn."""
     frames: int
     """Made of messages, and not acknowledged."""
     oldest_s: float
@@ -87,7 +87,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
     ) -> None:
         super().__init__(**service_options)
         self.client = client
-        """Of the first connection; its counts are those of all where they share them."""
+        """The client of the first connection; all connections share its counts."""
         self.counts = IngestCounts()
         self.outbox = Outbox()
         self.instruments: dict[str, events.Instrument] = {}

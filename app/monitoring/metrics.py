@@ -54,7 +54,7 @@ REFUSED_REASONS: Final[Mapping[str, str]] = {
     "missing required": "malformed",
     "decode": "malformed",
 }
-"""Of the reason's words, the label; the first that is in it, else `other`."""
+"""Label of a reason: that of the first of these words that it contains, else `other`."""
 
 
 class Metrics:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 MOST_AWAITS: Final = 50
 MOST_CHARS: Final = 200
-"""Of the future that the innermost await waits for."""
+"""Limit of the text of the future that the innermost await waits for."""
 
 
 def unfinished_tasks(loops: Iterable[asyncio.AbstractEventLoop]) -> Iterator[str]:

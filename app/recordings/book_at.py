@@ -19,7 +19,7 @@ from orderbook.events import Change
 from orderbook.units import UNIT
 
 _RULES: Final = Rules((1_000,), 0, 3_000)
-"""Of windows, which are not looked at here."""
+"""A window configuration, as a processor needs one; its windows are not used here."""
 
 Given = dict[tuple[str, str], tuple[int, int]]
 """By instrument and session: the last number of a frame, and the last one that was given."""

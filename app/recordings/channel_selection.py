@@ -17,7 +17,7 @@ from deribit.vocabulary import (
 from orderbook.instrument_names import is_instrument_name
 
 OTHER_INTERVAL = "100ms"
-"""Of trades, tickers and funding, where books are not raw."""
+"""Interval of trades, tickers and funding, where books are not raw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class ChannelSelection:
     """The channels to record, which may depend on what the venue lists."""
 
     kinds: tuple[str, ...]
-    """Of these, the channels of every instrument."""
+    """Kinds of channels, recorded for every instrument."""
     names: tuple[str, ...]
     """Channels by name."""
     instruments: tuple[str, ...]
     """Empty: all open perpetuals of the venue."""
     interval: str
-    """Of the books."""
+    """Interval of the books."""
 
     @classmethod
     def parse(cls, channels: Iterable[str], instruments: Iterable[str], interval: str) -> Self:

@@ -24,9 +24,9 @@ MAX_LINE_BYTES: Final = 64 * 1024 * 1024
 DISCONNECT: Final = b"null"
 SEGMENT_NAME: Final = re.compile(r"(\d{6})-\d{8}T\d{6}Z\.jsonl(\.gz|\.zst)?")
 SHOWN_BYTES: Final = 60
-"""Of a line that is wrong, at most this much is repeated."""
+"""How much of a line that is wrong is repeated, at most."""
 COARSE_UNITS: Final = {10: "s", 13: "ms", 16: "µs"}
-"""By digits: the unit of a time of these decades that is not in ns."""
+"""Unit of a time of these decades, by its number of digits, if it is not in ns."""
 
 OnBytes = Callable[[int], None]
 OnDamage = Callable[[Damage], None]

@@ -55,7 +55,7 @@ class RecordAges:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._kafka_ahead_ms: float | None = None
-        """Of this process's monotonic time."""
+        """How far Kafka's clock is ahead of this process's monotonic one."""
         self._processes: OrderedDict[str, _Ahead] = OrderedDict()
         self.is_known = False
         """Whether the newest stamp that has come is one of now."""

@@ -24,7 +24,7 @@ MIN_FREE_BYTES: Final = 256 * 1024 * 1024
 """RocksDB keeps failing once it has met a full disk, so a worker does not start near one."""
 ASK_AGAIN_S: Final = 1.0
 SAY_EVERY_S: Final = 60.0
-"""That the worker waits for Kafka."""
+"""How often the log says that the worker waits for Kafka."""
 IDENTITY: Final = "steelyard.json"
 LOCK: Final = "steelyard.lock"
 

@@ -24,7 +24,7 @@ ATTEMPTS: Final = 4
 REFUSED_WAIT_S: Final = 2.0
 """After 10028, twice as long each time: the venue has ended the session."""
 SHARE: Final = 0.25
-"""Of the venue's credits: workers at the same address need the rest."""
+"""Share of the venue's credits that is used; workers at the same address need the rest."""
 
 
 class VenueBooks:

@@ -29,7 +29,7 @@ PARAMETERS: Final = (
 SLOW_TIMEOUT_S: Final = 30.0
 """A client that takes nothing for so long is disconnected."""
 SEND_BUFFER_BYTES: Final = 128 * 1024
-"""Of the socket: what has gone into it can't be replaced by what is newer, and takes memory."""
+"""Limit of a socket's send buffer: what is in it cannot be replaced by newer states."""
 RETRY: Final = b"retry: 1000\n\n"
 LAST_ID: Final = "Last-Event-ID"
 

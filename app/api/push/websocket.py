@@ -34,7 +34,7 @@ CLOSE_TIMEOUT_S: Final = 1.0
 COMMANDS_PER_S: Final = 5.0
 COMMANDS_BURST: Final = 20
 MAX_REASON_BYTES: Final = 123
-"""Of a close frame, by RFC 6455."""
+"""Limit of the reason in a close frame, by RFC 6455."""
 MAX_INTEREST: Final = 5_000
 """Subscriptions of one connection: 500 instruments, each with ten channels."""
 

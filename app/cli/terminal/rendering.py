@@ -17,7 +17,7 @@ from rich.text import Text
 from app.cli.terminal.table import LIVE, MEASURE, NO_ANSWER, Board, Order, Row
 
 BAR_CELLS: Final = 6
-"""Of each half of a bar."""
+"""Width of each half of a bar."""
 SPARKS: Final = "▁▂▃▄▅▆▇█"
 UNKNOWN: Final = "–"
 BIDS, ASKS = "dodger_blue1", "dark_orange"
