@@ -56,12 +56,12 @@ BATCH_BYTES: Final = 256 * 1024
 """Limit of a partition's batch; Faust's 16 KiB are ten windows, then each send waits."""
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024
 FETCH_BYTES: Final = 512 * 1024
-"""Limit of a fetch of one partition; a larger record comes all the same. What is fetched of all partitions
-is handed on before more is fetched: this bounds the memory and the wait of a worker that is behind.
+"""Limit of a fetch of one partition; a larger record comes all the same. What is fetched of all
+partitions is handed on before more is fetched: this bounds the memory, and the wait of a worker
+that is behind.
 """
 SWITCH_INTERVAL_S: Final = 0.001
-"""GIL switch interval. The thread of the Kafka client
-wants it half a dozen times for each fetch; with Python's 5 ms that was most of a frame's way."""
+"""GIL switch interval. The thread of the Kafka client wants it half a dozen times for each fetch; with Python's 5 ms that was most of a frame's way."""
 STATE_VERSION: Final = 1
 """Names the folder of the tables; raised when the state of an older release can't be read."""
 
