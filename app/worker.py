@@ -61,7 +61,8 @@ partitions is handed on before more is fetched: this bounds the memory, and the 
 that is behind.
 """
 SWITCH_INTERVAL_S: Final = 0.001
-"""GIL switch interval. The thread of the Kafka client wants it half a dozen times for each fetch; with Python's 5 ms that was most of a frame's way."""
+"""GIL switch interval. The thread of the Kafka client wants the GIL half a dozen times for each
+fetch; with Python's 5 ms that was most of a frame's way."""
 STATE_VERSION: Final = 1
 """Names the folder of the tables; raised when the state of an older release can't be read."""
 
