@@ -10,7 +10,7 @@ from app.embedded_kafka import EmbeddedBroker
 from tests.system.chaos.runner import assert_exact, run_scenario, seed_of_today
 from tests.system.chaos.scenarios import SCENARIOS, Scenario
 
-pytestmark = [pytest.mark.chaos_quick, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos_quick, pytest.mark.timeout(400)]
 
 QUICK = [scenario for scenario in SCENARIOS if scenario.quick]
 
