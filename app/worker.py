@@ -14,7 +14,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import faust
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
 
@@ -27,16 +26,12 @@ from app.settings import Settings, settings, warn_of_unknown_names
 from app.topics.ownership import client_id
 from app.topics.start_checks import check_start
 from app.worker_process import PlainWorker, ignored_names
-from faust_exact.consumer import ExactTransport
+from faust_exact.app import RAW, ExactApp
 from faust_exact.outage_patience import refusal
-from faust_exact.progress_watchdog import watch
-from faust_exact.reachability import Reach
 from faust_exact.sensors import RecoveryTimes
-from faust_exact.store import STORE_OPTIONS, StateTable
 
 if TYPE_CHECKING:
     from app.state.worker_state import WorkerState
-    from faust_exact.partition_states import StateKeeper
 
 log = logging.getLogger("steelyard.worker")
 
@@ -67,14 +62,6 @@ STATE_VERSION: Final = 1
 """Names the folder of the tables; raised when the state of an older release can't be read."""
 
 
-RAW: Final = {
-    "key_type": bytes,
-    "value_type": bytes,
-    "key_serializer": "raw",
-    "value_serializer": "raw",
-}
-
-
 class QuietWeb(Web):  # type: ignore[misc]
     """Faust's web server without Faust's own pages, which are open to everybody (F22)."""
 
@@ -88,20 +75,17 @@ class QuietWeb(Web):  # type: ignore[misc]
         self._runner = Runner(self.web_app, max_streams=app.options.web_streams)
 
 
-class Steelyard(faust.App):  # type: ignore[misc]
+class Steelyard(ExactApp):
     """A Faust app that is exact: see faust_exact."""
 
     options: Settings
-    keepers: list[StateKeeper[Any]]
     shared: WorkerState
 
     def __init__(self, configured: Settings) -> None:
         self.options = configured
-        self.keepers = []
         advertised = configured.advertised_url
         super().__init__(
             configured.app_id,
-            env={},  # Faust would obey its own variables before what is set here
             version=STATE_VERSION,
             broker=[URL(f"kafka://{server}") for server in configured.kafka.split(",")],
             datadir=data_dir(configured),
@@ -109,19 +93,13 @@ class Steelyard(faust.App):  # type: ignore[misc]
             autodiscover=False,
             topic_partitions=configured.partitions,
             topic_replication_factor=configured.replication,
-            topic_allow_declare=False,
-            topic_disable_leader=True,
             reply_create_topic=False,
-            processing_guarantee="at_least_once",
-            consumer_auto_offset_reset="earliest",
             broker_client_id=client_id(configured),
             broker_session_timeout=SESSION_TIMEOUT_S,
             broker_heartbeat_interval=HEARTBEAT_S,
             broker_request_timeout=REQUEST_TIMEOUT_S,
             broker_rebalance_timeout=REBALANCE_TIMEOUT_S,
             broker_commit_interval=configured.checkpoint_ms / 1_000,
-            broker_commit_every=1_000_000_000,  # by time only: a commit is a checkpoint
-            producer_acks=-1,
             producer_linger=PRODUCER_LINGER_S,
             producer_max_batch_size=BATCH_BYTES,
             producer_compression_type="snappy",
@@ -129,9 +107,6 @@ class Steelyard(faust.App):  # type: ignore[misc]
             producer_max_request_size=MAX_REQUEST_BYTES,
             consumer_max_fetch_size=FETCH_BYTES,
             table_standby_replicas=configured.standbys,
-            stream_recovery_delay=0.0,
-            recovery_consistency_check=False,  # the keeper's, which rebuilds, is in place of it
-            stream_wait_empty=False,
             web_bind=configured.web_host,
             web_port=configured.web_port,
             web_host=advertised.host,
@@ -140,10 +115,7 @@ class Steelyard(faust.App):  # type: ignore[misc]
             Worker=PlainWorker,
             logging_config=logging_config(configured),
         )
-        self.transport = ExactTransport(self.conf.broker_consumer, self)
         self.web = QuietWeb(self)
-        self.reach = Reach(self)
-        self.task(self.reach.run)
 
     async def on_first_start(self) -> None:
         """Check what the worker stands on before anything is opened: topics, disk, folder."""
@@ -162,10 +134,9 @@ class Steelyard(faust.App):  # type: ignore[misc]
         await super().on_first_start()
 
     async def on_start(self) -> None:
-        """Watch over the worker from its first moment; let its threads take quick turns."""
+        """Start; let the threads of the worker take quick turns."""
         await super().on_start()
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        self.add_future(watch(self))
 
     async def stop(self) -> None:
         """Stop; a worker that cannot, because Kafka is gone, ends all the same."""
@@ -181,51 +152,17 @@ class Steelyard(faust.App):  # type: ignore[misc]
                 say("error", str(reason), self.options.log_format, in_worker=True)
                 os._exit(reason.exit_code)
 
-    @property
-    def knows_coordinator(self) -> bool:
-        """Return whether the group has a coordinator, as far as the consumer knows."""
-        return self._consumer is None or self.consumer.knows_coordinator
-
-    @property
-    def consumer_is_ready(self) -> bool:
-        """Return whether the consumer has been given its partitions at least once."""
-        return self._consumer is not None and self._assignment is not None
-
     def topic_name(self, name: str) -> str:
         """Return the full name of a topic of the project."""
         return self.options.topic_prefix + name
 
     def raw_topic(self, name: str) -> Any:
         """Return a topic of the project, whose keys and values are bytes as they are."""
-        return self.topic(
-            self.topic_name(name),
-            **RAW,
-            partitions=self.options.partitions,
-        )
+        return self.topic(self.topic_name(name), **RAW, partitions=self.options.partitions)
 
     def input_topic(self, name: str) -> Any:
-        """Return a topic whose position a keeper commits, so that Faust is to keep no acks of it.
-
-        It would drop them at its own commits only, and so keep the offset of every record (F24).
-        """
-        return self.topic(
-            self.topic_name(name), **RAW, partitions=self.options.partitions, acks=False
-        )
-
-    def state_table(self, name: str) -> StateTable:
-        """Return a table of state records, kept in RocksDB."""
-        table: StateTable = self.tables.add(
-            StateTable(
-                self,
-                name=name,
-                partitions=self.options.partitions,
-                beacon=self.tables.beacon,
-                options=STORE_OPTIONS,
-                key_type=bytes,
-                value_type=bytes,
-            )
-        )
-        return table
+        """Return a topic of the project whose position a keeper commits."""
+        return super().input_topic(self.topic_name(name))
 
     def raw_table(self, name: str, *, is_global: bool = False) -> Any:
         """Return a small table of bytes, kept in memory and recovered from its changelog.

@@ -20,7 +20,8 @@ from app.embedded_kafka.processes import free_port
 from app.settings import Settings
 from app.topics.admin import changelog_name
 from app.verify.records import committed, read_topic
-from app.worker import RAW, Steelyard
+from app.worker import Steelyard
+from faust_exact.app import RAW
 from faust_exact.checkpoint import NO_STATE
 from faust_exact.fast.local_delivery import Appended, Loopback
 from faust_exact.partition import Partition

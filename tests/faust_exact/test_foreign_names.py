@@ -29,7 +29,7 @@ REPLACED = {
     "PlainWorker.spinner",  # None, as Faust itself sets it where there is no terminal
     "QuietWeb._runner",  # the web server's, with limits
     "StateStore.rocksdb_options",  # the store's options, as our settings say
-    "Steelyard.transport",  # properties that Faust has for that
+    "ExactApp.transport",  # properties that Faust has for that
     "Steelyard.web",
 }
 """What we set on purpose in place of what Faust has there."""

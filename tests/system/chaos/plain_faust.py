@@ -15,7 +15,7 @@ from yarl import URL
 from app.processing.processor import Processor, Rules
 from app.processing.state_codec import BooksCodec
 from app.settings import settings
-from app.worker import RAW
+from faust_exact.app import RAW
 from models.frame import decode_frame
 from models.window import encode_window
 
