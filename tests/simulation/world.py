@@ -205,7 +205,7 @@ class World:
         for process in self.processes:
             if process is not None and process.is_paused:
                 process.resume()
-        await asyncio.sleep(8.0)  # what is on its way lands, and who fails has ended
+        await asyncio.sleep(6.5)  # what is on its way lands, and who fails has ended
         for number, process in enumerate(self.processes):
             if process is None or not process.is_alive:
                 self.start(number)
