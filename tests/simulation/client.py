@@ -195,20 +195,28 @@ class Client:
             if not offsets:
                 return
             await self.reach("written")
-            await self.sleep(self.world.kafka.delay_s())
-            is_taken = self.world.group.commit(self, generation, offsets)
-            for keeper in self.keepers:
-                for tp in filter(keeper.wants, offsets):
-                    (keeper.committed if is_taken else keeper.fence)(tp)
-            if is_taken:
-                self._committed |= offsets
-                await self.reach("committed")
-            else:
-                self.world.note(self.name, "commit refused")
+            await self._commit(generation, offsets)
+
+    async def _commit(self, generation: int, offsets: dict[TP, int]) -> bool:
+        await self.sleep(self.world.kafka.delay_s())
+        is_taken = self.world.group.commit(self, generation, offsets)
+        for keeper in self.keepers:
+            for tp in filter(keeper.wants, offsets):
+                (keeper.committed if is_taken else keeper.fence)(tp)
+        if is_taken:
+            self._committed |= offsets
+            await self.reach("committed")
+        else:
+            self.world.note(self.name, "commit refused")
+        return is_taken
 
     async def revoke(self) -> None:
-        """Give up all partitions: the last checkpoint and commit have a bounded time."""
+        """Give up all partitions: the last checkpoint and commit have a bounded time.
+
+        Who has been asleep is told with its next heartbeat, and goes on until then.
+        """
         await self.gate()
+        await self.sleep(self.world.random.uniform(0.0, self.world.plan.heartbeat_s))
         self.flow_active = False
         self.generation, generation = -1, self.generation
         try:
@@ -247,19 +255,27 @@ class Client:
         await self.sleep(self.world.kafka.delay_s())
         if self.generation != generation:
             return
+        starts: dict[TP, int] = {}
         for keeper, tp, first, end, states in begun:
             position = committed.get(tp)
             if position is not None and position > end:
                 position = first
             keeper.begin(tp.partition, position, first, end, states)
-            self._positions[tp] = keeper.partitions[tp.partition].position
-        self._fetch_s = self.world.random.choice(self.world.plan.fetch_s)
+            self._positions[tp] = begins = keeper.partitions[tp.partition].position
+            if position is not None:
+                starts[tp] = min(begins, position)
+        paces = (0.05,) if self.world.is_settling else self.world.plan.fetch_s
+        self._fetch_s = self.world.random.choice(paces)
         self.world.checks.began(self)
         for keeper in self.keepers:
             if keeper.loopback is not None:
                 keeper.loopback.forget()
-        self.flow_active = True
         await self.reach("begun")
+        if starts and not await self._commit(generation, starts):
+            for keeper in self.keepers:
+                keeper.drop(list(keeper.partitions))
+        elif self.generation == generation:
+            self.flow_active = True
 
     async def _recover(self, keeper: StateKeeper[Any], number: int, generation: int) -> None:
         tp, store = keeper.changelog_tp(number), keeper.store

@@ -142,12 +142,17 @@ async def ambush(world: World) -> None:
 
 
 async def zombie(world: World) -> None:
-    """Pause a worker in the midst of a checkpoint; it goes on while another takes over.
+    """Pause a worker in the midst of a checkpoint or a take-over; it goes on while another takes
+    over.
 
     What it writes lands when that other one recovers, begins, writes or has written; who then dies
     leaves the changelog to a third.
     """
-    sleeper = await _meet(world, ("changelog",), world.random.choice((1, 2, 3)), Process.pause)
+    half_done = world.random.choice(("changelog", "changelog", "recovered"))
+    if half_done == "recovered":
+        world.later(world.group.rebalance("by chance"))
+    count = world.random.choice((1, 2, 3)) if half_done == "changelog" else 1
+    sleeper = await _meet(world, (half_done,), count, Process.pause)
     if sleeper is None:
         return
     taken = asyncio.ensure_future(world.group.rebalance("a worker is silent"))

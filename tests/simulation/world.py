@@ -69,7 +69,8 @@ class World:
         self._make_faults = make_faults
         self._disks: list[Disk] = [{} for _ in range(plan.workers)]
         self._under_way: set[asyncio.Task[Any]] = set()
-        self._is_settling = False
+        self.is_settling = False
+        """Whether the faults are over."""
 
     # Told by the parts
 
@@ -116,7 +117,7 @@ class World:
             await asyncio.sleep(self.plan.session_s)
             await self.group.rebalance("a worker is silent")
         await asyncio.sleep(self.random.choice((0.05, 0.5, 2.0)))
-        if self.processes[process.number] is process and not self._is_settling:
+        if self.processes[process.number] is process and not self.is_settling:
             self.start(process.number)
             await self.group.rebalance("a worker came")
 
@@ -196,7 +197,7 @@ class World:
     async def _settle(self) -> None:
         """End all faults, and wait until everything is applied, written and committed."""
         self.note("faults", "end")
-        self._is_settling = True
+        self.is_settling = True
         self.ambushes.clear()
         self.kafka.failing = self.kafka.repeating = 0.0
         self.group.lost_requests = self.group.lost_answers = 0.0
