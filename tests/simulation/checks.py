@@ -115,8 +115,9 @@ class Checks:
         """Check a commit that the group takes."""
         before, last = self.world.kafka.committed.get(tp, 0), self._committed.get(tp, (-1, 0))
         self._committed[tp] = generation, offset
-        back = f", back from {before}" if offset < before else ""
-        self.world.note(process.name, f"commits {tp.topic} {tp.partition} at {offset}{back}")
+        if offset != before:
+            back = f", back from {before}" if offset < before else ""
+            self.world.note(process.name, f"commits {tp.topic} {tp.partition} at {offset}{back}")
         if last[0] == generation and offset < last[1]:
             self._wrong(f"{tp}: {offset} is committed after {last[1]} in one generation")
         if offset > self.world.kafka.logs[tp].end:

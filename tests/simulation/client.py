@@ -156,7 +156,8 @@ class Client:
             found = log.from_offset(position, self.world.random.choice(self.world.plan.fetched))
             if found:
                 self._positions[tp] = found[-1].offset + 1
-                records += found
+                if self.world.random.random() >= self.world.plan.dropped:
+                    records += found
         if records:
             generation = self.generation
             delivery = Delivery(

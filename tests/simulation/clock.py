@@ -80,7 +80,7 @@ class _Clock:
 
     def monotonic(self) -> float:
         """Return the loop's time; for turns of the loop a little more, so that some are over."""
-        more = 0.0 if self._turns is None else self._turns.choice((0.0, 0.001, 0.01))
+        more = 0.0 if self._turns is None else self._turns.choice((0.0, 0.01))
         return self._loop.time() + more
 
     def time(self) -> float:

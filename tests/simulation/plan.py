@@ -46,6 +46,8 @@ class Plan:
     """Between two fetches; drawn anew at each take-over."""
     fetched: tuple[int, ...] = (1, 3, 20)
     """Records of a partition in one fetch."""
+    dropped: float = 0.0
+    """Share of fetches that are lost in the client, as Faust's are around a rebalance."""
     own_share: float = 0.7
     """Share of the feed that its owner writes, and is given without a fetch."""
     room: tuple[int, ...] = (1, 2, 5, 100)
@@ -84,6 +86,7 @@ def random_plan(seed: int) -> Plan:
         checkpoint_s=random.choice((0.1, 0.3, 0.3, 1.0)),
         fetch_s=random.choice(((0.05,), (0.05, 0.3), (0.1, 1.0), (0.3, 2.0))),
         fetched=random.choice(((1,), (1, 3, 20), (100,))),
+        dropped=random.choice((0.0, 0.1)),
         own_share=random.choice((0.0, 0.5, 1.0)),
         room=random.choice(((1,), (1, 2, 5, 100), (100,))),
         resent=random.choice((1, 2, 1_000)),
