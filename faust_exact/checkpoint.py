@@ -172,6 +172,8 @@ class Checkpoints(Generic[S]):
                 send = keeper.app.producer.send(tp.topic, key, value, tp.partition, None, None)
                 futures.append(await send)
         answers = await acknowledged(futures)
+        if not keeper.may_send(partition):
+            return  # it was given up meanwhile: by now the table may hold what another one wrote
         for key, record in records.items():
             partition.sizes[key] = len(record or b"")
             partition.reset.discard(key)

@@ -332,6 +332,35 @@ async def test_a_partition_that_was_given_up_is_not_committed(kit: Kit) -> None:
     assert await kit.keeper.checkpoint(0) is None
 
 
+async def test_an_answer_that_comes_after_a_revocation_leaves_the_table_alone(
+    kit: Kit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then another worker may have gone on, and this one may have read that, and own it again.
+
+    The older record in the table would be what the next start begins with.
+    """
+    sent: list[asyncio.Future[Any]] = []
+
+    async def send(*_: Any) -> asyncio.Future[Any]:
+        sent.append(asyncio.get_running_loop().create_future())
+        return sent[-1]
+
+    tp = TP(CHANGELOG, 0)
+    await kit.take(b"a")
+    monkeypatch.setattr(kit.log, "send", send)
+    checkpointing = asyncio.create_task(kit.keeper.checkpoint(0))
+    while not sent:
+        await asyncio.sleep(0)
+    kit.keeper.drop([0])
+    newer = CountCodec().dump(b"a", Count(), 9)
+    kit.store.put_acknowledged(tp, {b"a": newer}, 1)
+    kit.keeper.begin(0, 9, 0, 9)
+    sent[0].set_result(SimpleNamespace(offset=0))
+    assert await checkpointing is None
+    assert kit.store.get_record(0, b"a") == newer
+    assert kit.store.persisted_offset(tp) == 1
+
+
 # Somebody else writes
 
 

@@ -21,7 +21,6 @@ from tests.simulation.kafka import Batch
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-FINAL_COMMIT_S = 5.0
 MAX_UNDONE = 2
 
 
@@ -193,8 +192,8 @@ class Client:
                     position = await keeper.checkpoint(number, whole=whole)
                     if position is not None:
                         offsets[tp] = position
-            if not offsets:
-                return
+            if not offsets or self.generation not in (generation, -1):
+                return  # all was taken over anew meanwhile
             await self.reach("written")
             await self._commit(generation, offsets)
 
@@ -221,7 +220,7 @@ class Client:
         self.flow_active = False
         self.generation, generation = -1, self.generation
         try:
-            async with asyncio.timeout(FINAL_COMMIT_S):
+            async with asyncio.timeout(self.world.plan.final_commit_s):
                 await self.commit(generation, whole=True)
         except TimeoutError:
             self.world.note(self.name, "last commit ran out of time")

@@ -167,6 +167,12 @@ class SimulatedKafka:
                     for _ in requests:
                         self._schedule(wire)
 
+    def forget(self, sender: object) -> None:
+        """Lose what a process had buffered and not sent."""
+        for wire, requests in self._wires.items():
+            if wire[0] is sender:
+                requests.clear()
+
     def _land(self, wire: tuple[object, TP]) -> None:
         """Let the leader have the next request of a wire."""
         requests = self._wires[wire]

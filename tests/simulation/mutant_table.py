@@ -135,6 +135,12 @@ MUTANTS: Final = (
         "return not partition.is_fenced",
     ),
     Mutant(
+        "answers that come after a revocation are put into the table",
+        checkpoint,
+        "        if not keeper.may_send(partition):\n            return  # it was given up",
+        "        if False:\n            return  # it was given up",
+    ),
+    Mutant(
         "windows of a partition that was given up are sent",
         output_batches,
         "if self.keeper.may_send(partition) and not app.should_stop:",

@@ -32,6 +32,8 @@ class Plan:
     """Simulated time in which the feed is written and faults happen."""
     session_s: float = 8.0
     """A process that is silent for longer is no member of the group any more."""
+    final_commit_s: float = 5.0
+    """The last commit of who gives up partitions is given so long."""
     heartbeat_s: float = 0.2
     """A process hears of a rebalance at the latest after this."""
     lengths_ms: tuple[int, ...] = (1_000, 10_000)
@@ -78,6 +80,7 @@ def random_plan(seed: int) -> Plan:
         steps=random.choice((10, 20, 40)),
         duration_s=random.choice((8.0, 15.0, 25.0)),
         session_s=random.choice((1.0, 3.0, 8.0)),
+        final_commit_s=random.choice((0.3, 5.0)),
         heartbeat_s=random.choice((0.0, 0.2, 0.9)),
         lengths_ms=random.choice(((1_000, 10_000), (250,), (100, 300), (1_000, 60_000))),
         history=random.choice((1_000_000, 1_000_000, 12)),

@@ -110,6 +110,8 @@ class World:
         """Kill a worker; somebody starts it again, sooner or later."""
         if process.is_alive:
             process.kill()
+            if self.random.random() < 0.5:
+                self.kafka.forget(process)
             self.later(self._restart(process))
 
     async def _restart(self, process: Process) -> None:
