@@ -10,7 +10,10 @@ import pytest
 from tests.simulation.mutant_table import MUTANTS, By, Mutant
 from tests.simulation.mutants import ROOT, broken, copied_tree, mutated, seed_that_finds
 
-QUICK = ("what is not written is committed, too", "the last record wins")
+QUICK = (
+    "what is not written is committed, too",
+    "a record that a state includes is told to it again",
+)
 SEEDS = 40
 
 
