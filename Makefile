@@ -17,7 +17,7 @@ PURE_TESTS := tests/orderbook/test_side.py tests/orderbook/test_oracles.py tests
 CHECKED := app agents models orderbook deribit exchange faust_exact
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo live worker test test-pure check lock clean chaos chaos-quick chaos-long soak fuzz simulate bench
+.PHONY: help setup demo live worker test test-pure check lock clean chaos chaos-quick chaos-long soak fuzz simulate prove bench
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ soak: $(TOOLS) ## run random faults; ARGS="--minutes 60 --seed 1"
 
 simulate: $(TOOLS) ## run workers on a simulated Kafka with random faults; ARGS="--seeds 1000 --from 0"
 	$(BIN)/python -m tests.simulation $(ARGS)
+
+prove: $(TOOLS) ## explore the model of checkpoints and take-overs; ARGS="--quick", ARGS="--without doubt"
+	$(BIN)/python -m tests.model $(ARGS)
 
 fuzz: $(TOOLS) ## decode a million broken messages; ARGS="--cases 1000000 --seed 1"
 	$(BIN)/python -m tests.fuzz $(ARGS)
