@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from bench.growth import DEPTH
@@ -35,102 +36,83 @@ def targets(reports: Reports) -> str:
     return markdown(("what", "target", "measured", "reached"), rows)
 
 
-def _replay(reports: Reports) -> list[Row]:
+def _replay(reports: Reports) -> Iterator[Row]:
     all_results = _results(reports, "replay")
     results = [each for each in all_results if not each.get("percent")]
-    held = [each for each in all_results if each.get("percent")]
     one = {_kind(result): result for result in results if result["workers"] == 1}
-    rows: list[Row] = []
     for what, kind, field, least, unit in LEAST_RATES:
         value = one[kind][field] if kind in one else None
         reached = None if value is None else _yes(value >= least)
-        target = f"≥ {number(least)} {unit}"
-        rows.append((f"replay, one worker, {what}", target, number(value), reached))
-    rows += [*_scaling(results), *_scaling(held)]
-    return rows + [row for kind, result in one.items() for row in _peers(reports, kind, result)]
+        yield f"replay, one worker, {what}", f"≥ {number(least)} {unit}", number(value), reached
+    yield from _scaling(results)
+    yield from _scaling([each for each in all_results if each.get("percent")])
+    for kind, result in one.items():
+        yield from _peers(reports, kind, result)
 
 
-def _scaling(results: list[dict[str, Any]]) -> list[Row]:
-    """Return how many times as fast two workers are as one, by log."""
+def _scaling(results: list[dict[str, Any]]) -> Iterator[Row]:
+    """Yield how many times as fast two workers are as one, by log."""
     one = {_kind(result): result for result in results if result["workers"] == 1}
-    rows: list[Row] = []
-    for two in (result for result in results if result["workers"] == 2):
+    for two in results:
         kind, percent = _kind(two), two.get("percent")
-        if kind not in one:
+        if two["workers"] != 2 or kind not in one:
             continue
         who = "two workers" if percent is None else f"two workers of {percent:g} % of a core each"
         what, target = f"{who}, {kind}", f"≥ {LEAST_SCALING:g}×"
         if why := two.get("not_measured") or one[kind].get("not_measured"):
-            rows.append((what, target, why, None))
-            continue
-        ratio = two["changes_per_s"] / one[kind]["changes_per_s"]
-        rows.append((what, target, f"{ratio:.2f}×", _yes(ratio >= LEAST_SCALING)))
-    return rows
+            yield what, target, why, None
+        else:
+            ratio = two["changes_per_s"] / one[kind]["changes_per_s"]
+            yield what, target, f"{ratio:.2f}×", _yes(ratio >= LEAST_SCALING)
 
 
-def _peers(reports: Reports, kind: str, own: dict[str, Any]) -> list[Row]:
-    rows: list[Row] = []
+def _peers(reports: Reports, kind: str, own: dict[str, Any]) -> Iterator[Row]:
     for peer in _results(reports, "peers"):
         wanted = LEAST_RATIOS.get(peer["who"])
         if wanted is None or _kind(peer) != kind:
             continue
         what, target = f"{peer['who']}, {peer['variant']}, {kind}", f"≥ {wanted:g}×"
         if "failed" in peer:
-            rows.append((what, target, "it did not finish", None))
-            continue
-        ratio = own["changes_per_s"] / max(1, peer["changes_per_s"])
-        rows.append((what, target, f"{ratio:.1f}×", _yes(ratio >= wanted)))
-    return rows
+            yield what, target, "it did not finish", None
+        else:
+            ratio = own["changes_per_s"] / max(1, peer["changes_per_s"])
+            yield what, target, f"{ratio:.1f}×", _yes(ratio >= wanted)
 
 
-def _live(reports: Reports) -> list[Row]:
-    rows: list[Row] = []
+def _live(reports: Reports) -> Iterator[Row]:
     for result in _results(reports, "live"):
         if result["rate"] != TARGET_RATE:
             continue
         if "failed" in result:
-            rows.append(("live, 2,000/s", "live at all", "not in time", "no"))
+            yield "live, 2,000/s", "live at all", "not in time", "no"
             continue
-        for place, most in (("p50", 10.0), ("p99", 50.0)):
-            value = result["socket_to_push_ms"][place]
-            text = None if value is None else f"{value} ms"
-            met = None if value is None else _yes(value <= most)
-            rows.append((f"live, 2,000/s, socket to push, {place}", f"≤ {most:g} ms", text, met))
-        percent = result["cpu_percent"]["worker"]
-        rows.append(("live, 2,000/s, worker", "≤ 60 %", f"{percent} %", _yes(percent <= 60)))
-        most_mb = max(result["resident_mb"], default=None)
-        if most_mb is not None:
-            rows.append(("memory", f"≤ {MOST_MB:g} MB", f"{most_mb} MB", _yes(most_mb <= MOST_MB)))
-    return rows
+        pushed = result["socket_to_push_ms"]
+        yield _at_most("live, 2,000/s, socket to push, p50", pushed["p50"], 10.0, "ms")
+        yield _at_most("live, 2,000/s, socket to push, p99", pushed["p99"], 50.0, "ms")
+        yield _at_most("live, 2,000/s, worker", result["cpu_percent"]["worker"], 60.0, "%")
+        if held := result["resident_mb"]:
+            yield _at_most("memory", max(held), MOST_MB, "MB")
 
 
-def _restart(reports: Reports) -> list[Row]:
-    rows: list[Row] = []
+def _restart(reports: Reports) -> Iterator[Row]:
     for result in _results(reports, "restart"):
         if "changelog_per_feed_byte" in result:
             share = result["changelog_per_feed_byte"]
-            rows.append(("changelog", "≤ 0.5 byte/byte", str(share), _yes(share <= 0.5)))
+            yield "changelog", "≤ 0.5 byte/byte", str(share), _yes(share <= 0.5)
         else:
-            seconds = result["seconds_to_live"]
-            rows.append((result["what"], "≤ 15 s", f"{seconds} s", _yes(seconds <= 15)))
-    return rows
+            yield _at_most(result["what"], result["seconds_to_live"], 15.0, "s")
 
 
-def _memory(reports: Reports) -> list[Row]:
-    rows: list[Row] = []
+def _memory(reports: Reports) -> Iterator[Row]:
     for result in _results(reports, "memory"):
         over = f"memory, {result['rate']}/s, {result['minutes']:g} min"
-        most_mb, slope = max(result["resident_mb"]), result["mb_an_hour"]
-        rows.append((over, f"≤ {MOST_MB:g} MB", f"{most_mb} MB", _yes(most_mb <= MOST_MB)))
-        if slope is not None:
-            is_flat = slope <= FLAT_MB_AN_HOUR
-            target = f"≤ {FLAT_MB_AN_HOUR:g} MB an hour"
-            rows.append((f"{over}, second half", target, f"{slope:+} MB an hour", _yes(is_flat)))
-    return rows
+        yield _at_most(over, max(result["resident_mb"]), MOST_MB, "MB")
+        if (slope := result["mb_an_hour"]) is not None:
+            what, unit = f"{over}, second half", "MB an hour"
+            yield _at_most(what, slope, FLAT_MB_AN_HOUR, unit, shown=f"{slope:+}")
 
 
-def _growth(reports: Reports) -> list[Row]:
-    rows: list[Row] = []
+def _growth(reports: Reports) -> Iterator[Row]:
     for axis, what, other, usual, most in (
         ("instruments", "instruments", "depth", DEPTH, MOST_GROWTH),
         ("depth", "levels a side", "instruments", 1, MOST_DEEPER),
@@ -141,8 +123,14 @@ def _growth(reports: Reports) -> list[Row]:
             ratio = last["us_per_change"] / first["us_per_change"]
             name = f"{number(last[axis])} {what} against {number(first[axis])}"
             target, figure = f"≤ {most:g}×", f"{ratio:.2f}×"
-            rows.append((f"cost of a notification, {name}", target, figure, _yes(ratio <= most)))
-    return rows
+            yield f"cost of a notification, {name}", target, figure, _yes(ratio <= most)
+
+
+def _at_most(what: str, value: float | None, most: float, unit: str, shown: str = "") -> Row:
+    target = f"≤ {most:g} {unit}"
+    if value is None:
+        return what, target, None, None
+    return what, target, f"{shown or value} {unit}", _yes(value <= most)
 
 
 def _results(reports: Reports, part: str) -> list[dict[str, Any]]:
