@@ -112,8 +112,10 @@ def _run(kind: str, settings: Settings, port: int | None, exchange: list[str] | 
     make_data_dir(settings.data_dir)
     with hold_stack(settings.data_dir):
         web_port = _web_port(settings, port, console)
-        asyncio.run(DemoStack(kind, settings, web_port, exchange, console).run())
-        console.print("stopped")
+        try:
+            asyncio.run(DemoStack(kind, settings, web_port, exchange, console).run())
+        finally:
+            console.print("stopped")
 
 
 def _web_port(settings: Settings, given: int | None, console: Console) -> int:

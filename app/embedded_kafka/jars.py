@@ -3,7 +3,8 @@
 M2_REPO names another folder, so that a machine without a network can be given the files by hand;
 what the cache of Maven itself has (`~/.m2/repository`) is read there and not fetched. A jar is
 moved to its place only whole and verified: an interrupted download leaves nothing that a later
-start would trust.
+start would trust. jgo, which downloads them, has a lock file that does not do this:
+docs/decisions/0018-supervision-and-jars.md.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +30,8 @@ MAVENS_OWN: Final = Path(os.path.expanduser("~/.m2/repository"))
 LOCK_FILE: Final = Path(__file__).with_name("jars.lock")
 DOWNLOADS_AT_ONCE: Final = 4
 DOWNLOAD_ATTEMPTS: Final = 3
+JARS_PER_LINE: Final = 10
+"""Of progress."""
 REQUEST_TIMEOUT_S: Final = 20
 WITHOUT_BROKER: Final = """\
 Connect to the network for the first start (about 45 MB, once), or copy that folder from a machine
@@ -122,22 +124,24 @@ def write_lock(lock: Path = LOCK_FILE, endpoints: Sequence[str] = ENDPOINTS) -> 
 
 def _download(jars: Sequence[Jar], cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
+    _say(f"Kafka {KAFKA_VERSION}: {len(jars)} jars, once, into {cache}")
     with (
         tempfile.TemporaryDirectory(prefix=".steelyard-", dir=cache) as folder,
         ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool,
-        _progress() as progress,
     ):
-        task = progress.add_task(
-            f"Kafka {KAFKA_VERSION}: {len(jars)} jars, once, into {cache}", total=len(jars)
-        )
         results = [pool.submit(_fetch, jar, Path(folder), cache) for jar in jars]
         try:
-            for result in results:
+            for done, result in enumerate(results, 1):
                 result.result()
-                progress.advance(task)
+                if done % JARS_PER_LINE == 0 or done == len(jars):
+                    _say(f"  {done} of {len(jars)} jars")
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _fetch(jar: Jar, folder: Path, cache: Path) -> None:
@@ -166,32 +170,6 @@ def _context(cache: Path) -> Any:
     from jgo.maven import MavenContext  # here: half a second that a cached start does not need
 
     return MavenContext(repo_cache=cache, timeout=REQUEST_TIMEOUT_S)
-
-
-def _progress() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True)
-    if not sys.stderr.isatty():
-        return nullcontext(_PlainProgress())
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), console=console
-    )
-
-
-class _PlainProgress:
-    """Progress as lines, for logs: at the start and each ten jars."""
-
-    def add_task(self, description: str, total: int) -> int:
-        self._done, self._total = 0, total
-        print(description, file=sys.stderr, flush=True)
-        return 0
-
-    def advance(self, _task: int) -> None:
-        self._done += 1
-        if self._done % 10 == 0 or self._done == self._total:
-            print(f"  {self._done} of {self._total} jars", file=sys.stderr, flush=True)
 
 
 def _is_whole(path: Path, jar: Jar) -> bool:

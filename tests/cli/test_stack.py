@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from unittest.mock import patch
 
@@ -222,6 +222,29 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path, broker: EmbeddedBro
         assert demo.wait(STOP_LIMIT_S) == 0
     assert output_of(tmp_path).count("exchange up") == 1
     assert processes_of(tmp_path) == []
+
+
+def test_a_kafka_that_dies_ends_the_demo_and_is_named(tmp_path: Path) -> None:
+    with running_demo(tmp_path, kafka=None) as demo:
+        wait_for(demo, tmp_path, "make worker")
+        os.kill(pid_of(tmp_path, "kafka.Kafka"), signal.SIGKILL)
+        assert demo.wait(STOP_LIMIT_S) == 1
+    output = output_of(tmp_path)
+    assert "error: The embedded broker ended" in output
+    assert output.index("worker down") < output.index("exchange down") < output.index("stopped")
+    assert processes_of(tmp_path) == []
+
+
+def pid_of(tmp_path: Path, word: str) -> int:
+    """Return the one process whose command line has a word, and names this data directory."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            said = (folder / "cmdline").read_bytes()
+            if word.encode() in said and str(tmp_path).encode() in said:
+                found.append(int(folder.name))
+    assert len(found) == 1
+    return found[0]
 
 
 def test_a_worker_that_refuses_to_run_is_not_started_again(

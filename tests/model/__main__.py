@@ -1,7 +1,7 @@
 """Explores the model further: `python -m tests.model [NAME …] [--without RULE] [--states N]`.
 
 Prints the states and seconds of each exploration, and the way to whatever it finds. A feed and
-bounds of one's own: `--feed xxy --workers 2 --takeovers 3 --checkpoints 1 --lost-disks 1 --compactions 1`.
+bounds of one's own: `--feed xxy --workers 2 --takeovers 3 --checkpoints 1 --lost-disks 1`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from rich.panel import Panel
 from app.cli.local_worker import open_direct
 from app.cli.settings_ import as_text
 from app.cli.stack.stack import Stack, StackError, run_dir, signal_workers, stop_added_workers
-from app.cli.stack.supervisor import POLL_INTERVAL_S, Child, Output, Supervisor
+from app.cli.stack.supervisor import POLL_INTERVAL_S, Child, ChildFailed, Output, Supervisor
 from app.embedded_kafka import EmbeddedBroker
 from app.embedded_kafka.processes import free_port
 from app.settings import Settings
@@ -140,7 +140,7 @@ class _Kafka(Service):  # type: ignore[misc]
     async def _watch(self, broker: EmbeddedBroker) -> None:
         while not self.should_stop:
             if not broker.running:
-                raise broker.death()
+                raise ChildFailed(str(broker.death()))
             await self.sleep(POLL_INTERVAL_S)
 
 
