@@ -12,6 +12,7 @@ import logging
 from typing import Any
 
 from app.state.history_chunks import CHUNK_WINDOWS, Chunk, chunk_key, chunk_number, chunks_kept
+from app.state.written import WrittenState
 from app.worker import Steelyard
 from faust_exact.partition import Partition
 from faust_exact.record_batch import Record
@@ -21,53 +22,64 @@ from orderbook.windows.span import Span
 log = logging.getLogger("steelyard.history")
 
 
-def register(app: Steelyard) -> None:
-    """Add the agent to the app."""
-    keeper = app.shared.history
-    kept = chunks_kept(app.options.history)
-    app.shared.closed_windows.register()
+class History:
+    """The agent: puts each window into its chunk, and lets old chunks go."""
 
-    @app.agent(app.input_topic("closed"), name="history", concurrency=1)  # type: ignore[untyped-decorator]
-    async def history(stream: Any) -> None:
-        await keeper.process(stream, take)
+    def __init__(self, app: Steelyard, written: WrittenState) -> None:
+        self._app = app
+        self._written = written
+        self._keeper = written.history
+        self._kept = chunks_kept(app.options.history)
 
-    async def take(partition: Partition[Chunk], record: Record) -> None:
+    def register(self) -> None:
+        """Add the agent to the app."""
+        self._written.closed_windows.register()
+        topic = self._app.input_topic("closed")
+        self._app.agent(topic, name="history", concurrency=1)(self.process)
+
+    async def process(self, stream: Any) -> None:
+        """Keep the windows of the topic."""
+        await self._keeper.process(stream, self.take)
+
+    async def take(self, partition: Partition[Chunk], record: Record) -> None:
+        """Keep the windows of a record."""
         try:
             windows = decode_closed(record.value or b"")
         except ValueError as error:
             log.warning("closed, offset %d: %s", record.offset, error)
             return
         for window in windows:
-            add(partition, record.offset, window)
+            self.add(partition, record.offset, window)
 
-    def add(partition: Partition[Chunk], offset: int, window: ClosedWindow) -> None:
+    def add(self, partition: Partition[Chunk], offset: int, window: ClosedWindow) -> None:
+        """Keep a window."""
         span = Span(window.length_ms, window.hop_ms)
         number = chunk_number(window.instrument, window.start_ms, span)
         key = chunk_key(window.instrument, span, number)
-        chunk = keeper.state(partition, key)
+        chunk = self._keeper.state(partition, key)
         if chunk is not None and chunk.position > offset + 1:
             # Read again after a restart; what the chunk made expire may have come back with it.
-            expire(partition, offset, window.instrument, span, number - kept)
+            self.expire(partition, offset, window.instrument, span, number - self._kept)
             return
         if chunk is None:
             chunk = partition.states[key] = Chunk()
-            expire(partition, offset, window.instrument, span, number - kept)
+            self.expire(partition, offset, window.instrument, span, number - self._kept)
         chunk.windows[window.start_ms] = window.value
         chunk.position = offset + 1
         partition.touch(key, offset)
         if len(chunk.windows) == CHUNK_WINDOWS:
             partition.rewrite([key])
-        app.shared.saw_window(window.instrument, span, window.start_ms)
+        self._written.saw_window(window.instrument, span, window.start_ms)
 
     def expire(
-        partition: Partition[Chunk], offset: int, instrument: str, span: Span, number: int
+        self, partition: Partition[Chunk], offset: int, instrument: str, span: Span, number: int
     ) -> None:
         """Delete the chunks up to a number: one, or many if there were no windows for long.
 
         Numbers have the same digits for centuries, so their order is that of the keys.
         """
         last = chunk_key(instrument, span, number)
-        for key in keeper.stored_keys(partition, chunk_key(instrument, span, 0)):
+        for key in self._keeper.stored_keys(partition, chunk_key(instrument, span, 0)):
             if key > last:
                 break
             partition.states.pop(key, None)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from app.hot_path.finder import activate
+from app.hot_path import WHAT_RUNS
 
 if TYPE_CHECKING:
     from app.worker import Steelyard
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     app: Steelyard
 
 __all__ = ["WHAT_RUNS", "app"]
-
-WHAT_RUNS: Final = activate()
-"""`compiled`, or `pure Python` and why. It is settled here, before anything of it is imported."""
 
 
 def __getattr__(name: str) -> Any:
@@ -30,11 +27,11 @@ def __getattr__(name: str) -> Any:
         sys.path.insert(0, root)
     from pydantic import ValidationError
 
+    from app.build import build
     from app.cli.environment import explain
     from app.cli.terminal.output import tolerate_encoding
     from app.errors import UserError
     from app.monitoring.early_log import say
-    from app.worker import build
 
     tolerate_encoding()
     try:

@@ -1,8 +1,4 @@
-"""The Faust application: its settings, topics and tables, and the agents that use them.
-
-Agents are imported by name: Faust's autodiscovery drops an agent whose module fails to import
-without a word.
-"""
+"""The Faust application: its settings, topics and tables. app/build.py adds what runs in it."""
 
 from __future__ import annotations
 
@@ -12,7 +8,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from faust.web.drivers.aiohttp import Web
 from yarl import URL
@@ -20,18 +16,14 @@ from yarl import URL
 from app.api.server import Runner
 from app.errors import UserError
 from app.monitoring.early_log import say
-from app.monitoring.logs import QUIET_LOGGERS, logging_config
+from app.monitoring.logs import logging_config
 from app.monitoring.task_dump import unfinished_tasks
-from app.settings import Settings, settings, warn_of_unknown_names
+from app.settings import Settings
 from app.topics.ownership import client_id
 from app.topics.start_checks import check_start
-from app.worker_process import PlainWorker, ignored_names
+from app.worker_process import PlainWorker
 from faust_exact.app import RAW, ExactApp
 from faust_exact.outage_patience import refusal
-from faust_exact.sensors import RecoveryTimes
-
-if TYPE_CHECKING:
-    from app.state.worker_state import WorkerState
 
 log = logging.getLogger("steelyard.worker")
 
@@ -79,7 +71,6 @@ class Steelyard(ExactApp):
     """A Faust app that is exact: see faust_exact."""
 
     options: Settings
-    shared: WorkerState
 
     def __init__(self, configured: Settings) -> None:
         self.options = configured
@@ -203,25 +194,3 @@ def end_now(app: Steelyard) -> None:
 def data_dir(configured: Settings) -> Path:
     """Return the folder of a worker's tables."""
     return (configured.data_dir / "workers" / configured.app_id / configured.worker_name).resolve()
-
-
-def build() -> Steelyard:
-    """Return the application with all its agents and views."""
-    for name in QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warn_of_unknown_names()
-    application = Steelyard(settings())
-    for name in ignored_names():
-        text = f"{name} is in the environment, where Faust would obey it; this worker does not"
-        say("warning", text, application.options.log_format)
-    from agents import books, history, ingest, latest
-    from app.state.worker_state import WorkerState
-
-    application.shared = WorkerState(application)
-    application.sensors.add(RecoveryTimes(application.shared.metrics.recovery))
-    for agent in (books, history, latest, ingest):
-        agent.register(application)
-    from app.build import operate
-
-    operate(application)
-    return application

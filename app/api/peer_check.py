@@ -7,11 +7,10 @@ A book and windows are at their owner. An address at which others do not reach a
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from app.api.forwarding import Owners
-    from app.state.worker_state import WorkerState
+from app.api.forwarding import Owners
+from app.state.written import WrittenState
 
 LOOK_EVERY_S: Final = 5.0
 LIVES_MS: Final = 5_000
@@ -24,8 +23,8 @@ SETTING: Final = "STEELYARD_WEB_ADVERTISED"
 class Neighbours:
     """The looks at the others, every few seconds."""
 
-    def __init__(self, shared: WorkerState, owners: Owners) -> None:
-        self.shared = shared
+    def __init__(self, written: WrittenState, owners: Owners) -> None:
+        self._written = written
         self.owners = owners
         self._missed: dict[str, int] = {}
         """By secret of a process: looks at which it was not reached, without one between."""
@@ -38,9 +37,9 @@ class Neighbours:
 
     async def look(self) -> None:
         """Ask every other worker that lives for a sign of life."""
-        shared, missed, troubles = self.shared, self._missed, []
-        own = str(shared.url)
-        others = shared.latest.others(shared.secret, LIVES_MS)
+        written, missed, troubles = self._written, self._missed, []
+        own = str(written.url)
+        others = written.latest.others(written.secret, LIVES_MS)
         self._missed = {secret: missed.get(secret, 0) for secret, _, _ in others}
         for secret, worker, url in others:
             if url == own:
@@ -56,4 +55,4 @@ class Neighbours:
                     f"{worker} is not reached at {url}, which it advertises ({reason}): books and "
                     f"windows that it owns are not served here; set {SETTING} there"
                 )
-        shared.neighbour_troubles = sorted(troubles)
+        written.neighbour_troubles = sorted(troubles)

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from app import WHAT_RUNS
 from app.cli.environment import load_settings
 from app.durations import format_duration, format_span
+from app.hot_path import WHAT_RUNS
 from app.settings import Settings
 from app.settings.names import env_name
 

@@ -83,6 +83,8 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         kinds: Sequence[str] = (Kind.BOOK, Kind.TRADES, Kind.TICKER),
         book_interval: str = FINEST_PUBLIC_INTERVAL,
         linger_ms: int = 2,
+        followed_before: Callable[[], Iterable[str]] = tuple,
+        delay_ms: Callable[[], float] = float,
         **service_options: Any,
     ) -> None:
         super().__init__(**service_options)
@@ -105,9 +107,9 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         self._said: deque[Notification] = deque(maxlen=MAX_ANNOUNCEMENTS)
         self._said_in: str | None = None
         """The session in which the venue said it of all instruments."""
-        self.delay_ms: Callable[[], float] = float
+        self._delay_ms = delay_ms
         """Answers how long what was heard last took until it was applied; 0 if nobody knows."""
-        self.followed_before: Callable[[], Iterable[str]] = tuple
+        self._followed_before = followed_before
         """Answers the instruments of our partitions that somebody ingests, as far as their states
         know: also those of a life before this one, with other settings or another venue's list."""
         self._is_started = False
@@ -123,6 +125,8 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         publish: Publish,
         publish_refused: PublishRefused,
         partition_of: Callable[[str], int],
+        followed_before: Callable[[], Iterable[str]] = tuple,
+        delay_ms: Callable[[], float] = float,
     ) -> Self:
         """Return the ingest that the settings describe."""
         limits, counts = Limits(), ClientCounts()  # of all connections together
@@ -149,6 +153,8 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
             kinds=configured.channels,
             book_interval=configured.book_interval,
             linger_ms=configured.linger_ms,
+            followed_before=followed_before,
+            delay_ms=delay_ms,
         )
 
     # What the application does
@@ -285,7 +291,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         client = connection.client
         while batch := await client.receive():
             connection.handle(batch)
-            if collecting_s := linger_s(self._linger_s, self.delay_ms()):
+            if collecting_s := linger_s(self._linger_s, self._delay_ms()):
                 await asyncio.sleep(collecting_s)
                 connection.handle(client.take())
             await self._publisher.flush()
@@ -372,7 +378,7 @@ class Ingest(Service):  # type: ignore[misc]  # mode has no types here
         if first.session is None or not self.wanted.listed:
             return
         wanted = set(self.wanted.instruments())
-        for name in self.followed_before():
+        for name in self._followed_before():
             if name in wanted or any(one.framer.knows(name) for one in self.connections):
                 continue
             reason = "unsubscribed" if name in self.wanted.listed else "delisted"

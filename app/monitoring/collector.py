@@ -6,19 +6,19 @@ A part that is not there (no ingest on this worker, no partition yet) has no sam
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Sequence, Sized
+from typing import Any, Final, Protocol
 
 from faust.types import TP
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.ingest.service import Ingest
+from app.state.read_model import Serving
+from app.state.written import WrittenState
 from deribit.vocabulary import OTHER_ERROR, REASONS
+from faust_exact.partition_states import StateKeeper
 from models.status import FEED_STATUSES
-
-if TYPE_CHECKING:
-    from app.api.push.hub import Hub
-    from app.worker import Steelyard
 
 BOOK_EVENTS: Final = {
     "gaps": "gap",
@@ -33,12 +33,47 @@ BOOK_EVENTS: Final = {
 """Counts of a processor's state, with the label that each has here."""
 
 
+class Followed(Protocol):
+    """The hub of the streams, as far as it is counted."""
+
+    @property
+    def clients(self) -> Sized:
+        """Return the clients."""
+
+    @property
+    def latest(self) -> Sized:
+        """Return the newest message of each key."""
+
+
+class Consuming(Protocol):
+    """The consumer of the app."""
+
+    consumer: Any
+
+    @property
+    def consumer_is_ready(self) -> bool:
+        """Return whether it has been given its partitions."""
+
+
 class WorkerCollector(Collector):
     """Reads a worker."""
 
-    def __init__(self, app: Steelyard, hub: Hub) -> None:
-        self.app = app
-        self.hub = hub
+    def __init__(
+        self,
+        read: Serving,
+        written: WrittenState,
+        ingest: Ingest | None,
+        hub: Followed,
+        member: Consuming,
+        topic_prefix: str,
+    ) -> None:
+        self._read = read
+        self._written = written
+        self._ingest = ingest
+        self._hub = hub
+        self._member = member
+        self._prefix = topic_prefix
+        self._keepers: Sequence[StateKeeper[Any]] = (written.books, written.history)
         self._events: Counter[str] = Counter()
         self._known: dict[str, tuple[int, tuple[int | None, ...]]] = {}
         """By owned instrument: which object its state is, and its counts when last seen, in the
@@ -53,18 +88,18 @@ class WorkerCollector(Collector):
         yield from self._feed()
         yield from self._books()
         yield from self._lag()
-        readiness = self.app.shared.readiness()
+        readiness = self._read.readiness()
         yield _gauge("steelyard_ready", "1 if this worker does its work.", float(readiness.ready))
         yield _gauge(
             "steelyard_degraded",
             "1 if it does its work, but not with all that is wanted, such as a stale feed.",
             float(bool(readiness.degraded)),
         )
-        yield _gauge("steelyard_push_clients", "Clients of the streams.", len(self.hub.clients))
+        yield _gauge("steelyard_push_clients", "Clients of the streams.", len(self._hub.clients))
         yield _gauge(
             "steelyard_push_keys",
             "Keys of which the streams hold the newest message.",
-            len(self.hub.latest),
+            len(self._hub.latest),
         )
 
     def look(self) -> None:
@@ -74,7 +109,7 @@ class WorkerCollector(Collector):
         count again; so only differences to what was seen here are added.
         """
         known: dict[str, tuple[int, tuple[int | None, ...]]] = {}
-        for partition in self.app.shared.books.partitions.values():
+        for partition in self._written.books.partitions.values():
             for state in partition.states.values():
                 now = tuple(map(state.counts.get, BOOK_EVENTS))  # a Counter's own zeros cost more
                 known[state.name] = id(state), now
@@ -83,11 +118,11 @@ class WorkerCollector(Collector):
                     for name, count, counted in zip(BOOK_EVENTS, now, before, strict=True):
                         self._events[name] += max(0, (count or 0) - (counted or 0))
         self._known = known
-        self.app.shared.metrics.keep(known)
+        self._written.metrics.keep(known)
 
     def _feed(self) -> Iterator[Metric]:
-        ingest = self.app.shared.ingest
-        if ingest is None:
+        ingest = self._ingest
+        if ingest is None or not ingest.started:
             return
         seen, counts = ingest.client.counts, ingest.counts
         yield _counter("steelyard_feed_messages", "Messages of the venue.", seen.messages)
@@ -138,7 +173,7 @@ class WorkerCollector(Collector):
 
     def _books(self) -> Iterator[Metric]:
         self.look()
-        shared = self.app.shared
+        written = self._written
         events = CounterMetricFamily(
             "steelyard_book_events",
             "What broke a book's sequence, or repeated a part of it, by kind.",
@@ -149,7 +184,7 @@ class WorkerCollector(Collector):
         yield events
         statuses = Counter(
             state.status
-            for partition in shared.books.partitions.values()
+            for partition in written.books.partitions.values()
             for state in partition.states.values()
         )
         owned = GaugeMetricFamily(
@@ -158,10 +193,9 @@ class WorkerCollector(Collector):
         for status in FEED_STATUSES:
             owned.add_metric([status], statuses[status])
         yield owned
-        yield _gauge(
-            "steelyard_partitions", "Partitions owned by this worker.", len(shared.books.partitions)
-        )
-        ages = [shared.feed_age_ms(number) / 1_000 for number in shared.books.partitions]
+        numbers = written.books.partitions
+        yield _gauge("steelyard_partitions", "Partitions owned by this worker.", len(numbers))
+        ages = [written.feed_age_ms(number) / 1_000 for number in numbers]
         if ages:
             yield _gauge(
                 "steelyard_feed_age_seconds",
@@ -169,8 +203,8 @@ class WorkerCollector(Collector):
                 max(ages),
             )
 
-        kafka_ms = shared.latest.clocks.ahead_ms(shared.secret)
-        ahead = {"kafka": kafka_ms, "venue": shared.venue_ahead_ms}
+        kafka_ms = written.latest.clocks.ahead_ms(written.secret)
+        ahead = {"kafka": kafka_ms, "venue": written.venue_ahead_ms}
         clock = GaugeMetricFamily(
             "steelyard_clock_ahead_seconds",
             "How far this worker's clock is ahead of Kafka's or the venue's; below 0 it is behind.",
@@ -187,29 +221,29 @@ class WorkerCollector(Collector):
             "Records of a topic that are not processed yet, over the owned partitions.",
             labels=["topic"],
         )
-        prefix = self.app.options.topic_prefix
-        for keeper in self.app.keepers:
+        for keeper in self._keepers:
             behind = 0
             for number, partition in list(keeper.partitions.items()):
                 end = self._end(keeper.input_tp(number))
                 behind += max(0, (end or 0) - partition.position)
-            lag.add_metric([keeper.topic.removeprefix(prefix)], behind)
+            lag.add_metric([keeper.topic.removeprefix(self._prefix)], behind)
         yield lag
         looped = CounterMetricFamily(
             "steelyard_looped_back_records",
             "Records of a topic that this worker wrote, and applied without a fetch.",
             labels=["topic"],
         )
-        for keeper in self.app.keepers:
+        for keeper in self._keepers:
             if keeper.loopback is not None:
-                looped.add_metric([keeper.topic.removeprefix(prefix)], keeper.loopback.applied)
+                topic = keeper.topic.removeprefix(self._prefix)
+                looped.add_metric([topic], keeper.loopback.applied)
         yield looped
 
     def _end(self, tp: TP) -> int | None:
         """Return the end of a partition as of the last fetch; None if nothing was fetched yet."""
-        if not self.app.consumer_is_ready or tp not in self.app.consumer.assignment():
+        if not self._member.consumer_is_ready or tp not in self._member.consumer.assignment():
             return None
-        end: int | None = self.app.consumer.highwater(tp)
+        end: int | None = self._member.consumer.highwater(tp)
         return end
 
 

@@ -25,7 +25,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from app import WHAT_RUNS
+from app.hot_path import WHAT_RUNS
 from app.hot_path.finder import RUNS_COMPILED
 from app.monitoring.histograms import LATENCY_S, Latencies
 from app.version import VERSION

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from app.monitoring.collector import WorkerCollector
 from app.monitoring.loop_watchdog import LoopWatchdog
-from app.state.readiness import clock_troubles
-
-if TYPE_CHECKING:
-    from app.monitoring.collector import WorkerCollector
-    from app.state.read_model import Readiness
-    from app.worker import Steelyard
+from app.monitoring.metrics import Metrics
+from app.state.read_model import Readiness
+from app.state.worker_read_model import WorkerReadModel
 
 log = logging.getLogger("steelyard.worker")
 
@@ -24,9 +22,10 @@ LOOK_EVERY_S: Final = 1.0
 class Monitor:
     """The tasks that watch."""
 
-    def __init__(self, app: Steelyard, collector: WorkerCollector) -> None:
-        self.app = app
-        self.collector = collector
+    def __init__(self, read: WorkerReadModel, metrics: Metrics, collector: WorkerCollector) -> None:
+        self._read = read
+        self._metrics = metrics
+        self._collector = collector
         self.said = ""
         """The state that was logged last."""
         self._clocks_said = False
@@ -34,7 +33,7 @@ class Monitor:
 
     async def watch_loop(self) -> None:
         """Measure, again and again, how late the loop wakes a task; end it if it never does."""
-        lag, pulse = self.app.shared.metrics.loop_lag, LoopWatchdog()
+        lag, pulse = self._metrics.loop_lag, LoopWatchdog()
         pulse.start()
         try:
             while True:
@@ -48,9 +47,9 @@ class Monitor:
     async def watch_state(self) -> None:
         """Log when the worker becomes ready, degraded or neither; count what books went through."""
         while True:
-            self.say(self.app.shared.readiness())
-            self.say_clocks(clock_troubles(self.app.shared))
-            self.collector.look()
+            self.say(self._read.readiness())
+            self.say_clocks(self._read.clock_troubles())
+            self._collector.look()
             await asyncio.sleep(LOOK_EVERY_S)
 
     def say_clocks(self, troubles: list[str]) -> None:

@@ -37,21 +37,21 @@ class Looking:
     def __init__(self) -> None:
         self.others: list[tuple[str, str, str]] = []
         latest = SimpleNamespace(others=lambda secret, within_ms: self.others)
-        self.shared: Any = SimpleNamespace(
+        self.written: Any = SimpleNamespace(
             latest=latest, url=OWN_URL, secret="mine", neighbour_troubles=[]
         )
-        self.neighbours = Neighbours(self.shared, Owners(self.shared, Peers("mine", "a token")))
+        self.neighbours = Neighbours(self.written, Owners(self.written, Peers("mine", "a token")))
 
     async def troubles(self, looks: int = 2) -> list[str]:
         for _ in range(looks):
             await self.neighbours.look()
-        return self.shared.neighbour_troubles
+        return self.written.neighbour_troubles
 
 
 async def test_who_is_reached_is_no_trouble_and_who_is_not_is_named() -> None:
     looking, other = Looking(), RecordedServing("worker-2")
     async with served(other) as url:
-        looking.neighbours.owners = Owners(looking.shared, Peers("mine"))
+        looking.neighbours.owners = Owners(looking.written, Peers("mine"))
         looking.others = [(other.secret, "worker-2", url)]
         assert await looking.troubles() == []
         # Another process is there: it has not the secret of the one that is meant.

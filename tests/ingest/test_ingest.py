@@ -389,11 +389,14 @@ async def test_a_state_is_logged_once_however_often_connecting_fails(
 
 async def test_what_was_followed_before_and_is_not_wanted_any_more_is_given_up_once() -> None:
     feed = MemoryFeed()
+
+    def followed() -> list[str]:
+        return [BTC, ETH, "GONE-PERPETUAL"]
+
     async with (
         Exchange(Config(**LIVELY)) as venue,
-        ingesting(venue.url, feed, instruments=[BTC]) as ingest,
+        ingesting(venue.url, feed, instruments=[BTC], followed_before=followed) as ingest,
     ):
-        ingest.followed_before = lambda: [BTC, ETH, "GONE-PERPETUAL"]
         await feed.until(lambda: feed.items("GONE-PERPETUAL", Disconnected))
         ingest.assign(range(PARTITIONS))  # as after a rebalance
         await feed.until(lambda: len(book_data(feed, BTC)) > 5)
@@ -411,8 +414,8 @@ async def test_a_worker_that_is_behind_gets_fewer_and_fuller_frames(
 ) -> None:
     feed = MemoryFeed()
     busy = Config(seed=7, instruments=4, rate=300.0)  # of each a change in 10 ms, most times
-    async with Exchange(busy) as venue, ingesting(venue.url, feed, linger_ms=1) as ingest:
-        ingest.delay_ms = lambda: delay_ms
+    options = {"linger_ms": 1, "delay_ms": lambda: delay_ms}
+    async with Exchange(busy) as venue, ingesting(venue.url, feed, **options):
         await feed.until(lambda: len(book_data(feed, BTC)) > 150)
     sizes = [
         sum(isinstance(item, Notification) and b"book." in item.message for item in frame.items)

@@ -101,7 +101,7 @@ def test_what_is_short_does_not_blacken_words() -> None:
 
 
 def test_one_line_for_each_change_of_state(caplog: pytest.LogCaptureFixture) -> None:
-    monitor = Monitor(None, None)
+    monitor = Monitor(None, None, None)
     ready = Readiness(True, [], {})
     told = [
         Readiness(False, ["tables are being recovered"], {}),

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
@@ -61,20 +62,25 @@ class Worker:
             ),
             counts=SimpleNamespace(sessions=3, gaps=1, rejected=0),
             connections=[connection, SimpleNamespace(session=None)],
+            started=True,
             waiting=lambda: Waiting(messages=8, frames=9, oldest_s=1.25),
         )
-        self.shared = SimpleNamespace(
+        self.ingest: Any = ingest
+        self.read: Any = SimpleNamespace(
+            readiness=lambda: Readiness(True, [], {}, ["the feed is stale"])
+        )
+        history = SimpleNamespace(
+            partitions={}, topic="x-closed", loopback=SimpleNamespace(applied=2)
+        )
+        self.written: Any = SimpleNamespace(
             metrics=Metrics(),
             books=books,
-            ingest=ingest,
-            readiness=lambda: Readiness(True, [], {}, ["the feed is stale"]),
+            history=history,
             feed_age_ms=lambda number: 1_500,
             latest=SimpleNamespace(clocks=SimpleNamespace(ahead_ms={"mine": -250}.get)),
             secret="mine",
             venue_ahead_ms=40,
         )
-        self.keepers = [books]
-        self.options = SimpleNamespace(topic_prefix="x-")
         self.consumer_is_ready = True
         self.consumer = SimpleNamespace(
             assignment=lambda: {("x-feed", 4)}, highwater=lambda tp: 100
@@ -82,15 +88,15 @@ class Worker:
 
     def collector(self) -> WorkerCollector:
         hub = Hub(RecordedServing(), 10, lambda seconds: None)
-        made = WorkerCollector(self, hub)
-        self.shared.metrics.registry.register(made)
+        made = WorkerCollector(self.read, self.written, self.ingest, hub, self, "x-")
+        self.written.metrics.registry.register(made)
         return made
 
 
 def test_what_docker_uses_is_there() -> None:
     worker = Worker()
     worker.collector()
-    metrics = worker.shared.metrics
+    metrics = worker.written.metrics
     metrics.checkpoint("books", [b"x"], 0.1)
     metrics.window("complete", 0, 0)
     assert used_metrics() <= set(samples(metrics))
@@ -99,7 +105,7 @@ def test_what_docker_uses_is_there() -> None:
 def test_every_metric_of_the_worker_is_documented() -> None:
     worker = Worker()
     worker.collector()
-    text = worker.shared.metrics.expose().decode()
+    text = worker.written.metrics.expose().decode()
     documented = (ROOT / "docs" / "operations.md").read_text()
     for family in text_string_to_metric_families(text):
         if family.name.startswith("steelyard_"):
@@ -109,7 +115,7 @@ def test_every_metric_of_the_worker_is_documented() -> None:
 def test_the_collector_reads_the_worker() -> None:
     worker = Worker()
     worker.collector()
-    found = samples(worker.shared.metrics)
+    found = samples(worker.written.metrics)
     assert found["steelyard_feed_messages_total"][()] == 7
     assert found["steelyard_feed_bytes_total"][()] == 70
     assert found["steelyard_feed_disconnects_total"][("reset",)] == 2
@@ -128,9 +134,9 @@ def test_the_collector_reads_the_worker() -> None:
 
 def test_without_ingest_nothing_is_said_of_it() -> None:
     worker = Worker()
-    worker.shared.ingest = None
+    worker.ingest = None
     worker.collector()
-    said = samples(worker.shared.metrics)
+    said = samples(worker.written.metrics)
     assert not any(name.startswith(("steelyard_feed_m", "steelyard_feed_w")) for name in said)
 
 
@@ -139,7 +145,7 @@ def test_counts_that_move_with_a_state_are_not_counted_again() -> None:
     collector = worker.collector()
 
     def gaps() -> float:
-        return samples(worker.shared.metrics)["steelyard_book_events_total"][("gap",)]
+        return samples(worker.written.metrics)["steelyard_book_events_total"][("gap",)]
 
     assert gaps() == 0  # the 3 of A happened before it came here
     worker.states[b"A"].counts["gaps"] = 5
@@ -157,12 +163,12 @@ def test_counts_that_move_with_a_state_are_not_counted_again() -> None:
 def test_labels_are_few_whatever_the_venue_says() -> None:
     worker = Worker()
     for number in range(1_000):
-        worker.shared.ingest.client.counts.disconnects[f"reason {number}"] = number
-        worker.shared.metrics.refused(f"something new {number}: \n{'x' * 500}")
+        worker.ingest.client.counts.disconnects[f"reason {number}"] = number
+        worker.written.metrics.refused(f"something new {number}: \n{'x' * 500}")
     worker.collector()
-    for name, by_labels in samples(worker.shared.metrics).items():
+    for name, by_labels in samples(worker.written.metrics).items():
         assert len(by_labels) <= MAX_LABEL_VALUES * len(STAGES), name
-    refused = samples(worker.shared.metrics)["steelyard_refused_total"]
+    refused = samples(worker.written.metrics)["steelyard_refused_total"]
     assert refused[(OTHER,)] == 1_000
     assert len(refused) == len(set(REFUSED_REASONS.values())) + 1
 

@@ -41,7 +41,7 @@ def test_every_status_is_counted() -> None:
         one = worker.states[status.encode()] = state(status.upper())
         one.status, one.is_retired = status, status == "retired"
     worker.collector()
-    counted = samples(worker.shared.metrics)["steelyard_instruments"]
+    counted = samples(worker.written.metrics)["steelyard_instruments"]
     assert counted == {(status,): 1 for status in FEED_STATUSES}
 
 
@@ -79,11 +79,11 @@ def test_every_reason_for_a_reconnect_is_a_known_word() -> None:
 
 def test_every_reason_is_counted_from_the_beginning() -> None:
     worker = Worker()
-    counts = worker.shared.ingest.client.counts.disconnects
+    counts = worker.ingest.client.counts.disconnects
     counts.clear()
     counts.update({Ending.TOO_SLOW: 3, "a word of a later release": 2})
     worker.collector()
-    counted = samples(worker.shared.metrics)["steelyard_feed_disconnects_total"]
+    counted = samples(worker.written.metrics)["steelyard_feed_disconnects_total"]
     assert set(counted) == {(str(reason),) for reason in REASONS}
     assert counted[("connection_too_slow",)] == 3
     assert counted[(OTHER_ERROR,)] == 2

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from agents import books, history
+from agents.books import Books
+from agents.history import History
 from app.processing.processor import Processor, Rules
 from app.processing.state_codec import BooksCodec
 from app.state.history_chunks import HistoryCodec
@@ -45,10 +46,10 @@ class Process(Client):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._starts: list[Callable[[], Coroutine[Any, Any, Any]]] = []
         self._stores = {name: store_on(disk, name) for name in ("books", "history")}
-        self.shared: Any = self._make_state()
-        self.keepers: list[StateKeeper[Any]] = [self.shared.books, self.shared.history]
-        for agent in (books, history):
-            agent.register(self)  # type: ignore[arg-type]
+        self.written: Any = self._make_state()
+        self.keepers: list[StateKeeper[Any]] = [self.written.books, self.written.history]
+        for agent in (Books, History):
+            agent(self, self.written).register()  # type: ignore[arg-type]
         for start in self._starts:
             self.spawn(start())
         self.spawn(self.fetch_loop())
@@ -88,7 +89,7 @@ class Process(Client):
             metrics=SimpleNamespace(refused=lambda reason: None),
             heard=lambda partition, frame: None,
             is_behind=lambda frame: self.world.random.random() < 0.5,
-            closed=lambda partition, window, record: None,
+            closed=lambda partition, instrument, record: None,
             saw_window=lambda *window: None,
             partition_of=lambda name: partition_of(name, plan.partitions),
         )

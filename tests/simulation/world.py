@@ -188,11 +188,11 @@ class World:
             and each.is_alive
             and not each.is_paused
             and each.flow_active
-            and number in each.shared.books.partitions
+            and number in each.written.books.partitions
         ]
         if owners and self.random.random() < self.plan.own_share:
             process = self.random.choice(owners)
-            process.spawn(process.shared.feed.append(number, [Appended(key, value)]))
+            process.spawn(process.written.feed.append(number, [Appended(key, value)]))
         else:
             self.kafka.append(TP("feed", number), [(key, value)])
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from faust.types import TP
 
-from agents import books, latest
+from agents.books import Books
+from agents.latest import Latest
 from app.settings import Settings
 from app.state import readiness
 from app.state.readiness import READ_WITHIN_S, FirstReading
@@ -118,12 +119,12 @@ async def test_a_worker_that_joins_knows_when_it_has_read_what_others_wrote(
     monkeypatch.setattr(readiness, "READ_WITHIN_S", 3_600.0)
     await ensure_topics(installation)
     first, second = (
-        Worker(installation, books, latest, worker_name=f"worker-{number}") for number in (1, 2)
+        Worker(installation, Books, Latest, worker_name=f"worker-{number}") for number in (1, 2)
     )
     async with running(first):
         while len(await written(installation)) < installation.partitions:
             await first.app.sleep(0.1)
-        assert first.app.shared.knows_states
+        assert first.read.knows_states
         async with running(second):
-            await until("shared", lambda: len(second.app.shared.books.partitions) == 1)
-            await until("read", lambda: second.app.shared.knows_states)
+            await until("shared", lambda: len(second.written.books.partitions) == 1)
+            await until("read", lambda: second.read.knows_states)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.state.live_updates import LiveUpdates
-from app.state.worker_state import WorkerState
+from app.state.written import WrittenState
 from faust_exact import time_slice as turns
 from models.live import LiveRecord
 from tests.state.test_latest_states import state
@@ -40,7 +40,7 @@ def worker_of(*numbers: int) -> Any:
 
 
 async def records(worker: Any) -> list[LiveRecord]:
-    return [record async for record in WorkerState.changed_states(worker)]
+    return [record async for record in WrittenState.changed_states(worker)]
 
 
 async def test_a_record_names_the_instruments_of_its_partition() -> None:

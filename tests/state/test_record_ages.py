@@ -10,7 +10,6 @@ import pytest
 
 from app.monitoring.monitor import Monitor
 from app.state.latest_states import LatestStates, key_of
-from app.state.readiness import clock_troubles
 from app.state.record_ages import FORGET_AFTER_S, RecordAges
 from models.live import LiveRecord
 from tests.api.recorded import live_of
@@ -221,13 +220,13 @@ def test_a_record_of_an_older_release_is_old_until_a_new_one_comes() -> None:
 @pytest.mark.parametrize("ahead_ms", [-HOUR_MS, -2_500, 2_500, HOUR_MS])
 def test_clocks_that_differ_are_said(ahead_ms: int, caplog: pytest.LogCaptureFixture) -> None:
     world = World()
-    shared = worker_state({})
-    shared.latest = world.reader
-    shared.latest.table = world.reader.table
+    known = worker_state({})
+    known.written.latest = world.reader
+    known.written.latest.table = world.reader.table
     Owner(world, 0, ahead_ms).publish()
     Owner(world, 1).publish()
     word = "ahead of" if ahead_ms > 0 else "behind"
-    (said,) = [reason for reason in shared.readiness().degraded if "clock" in reason]
+    (said,) = [reason for reason in known.read.readiness().degraded if "clock" in reason]
     assert said == f"the clock of worker-0 is {abs(ahead_ms) / 1_000:.1f} s {word} Kafka's"
 
     monitor: Any = Monitor.__new__(Monitor)
@@ -243,8 +242,8 @@ def test_clocks_that_differ_are_said(ahead_ms: int, caplog: pytest.LogCaptureFix
 
 
 def test_a_clock_that_differs_from_the_venues_is_said() -> None:
-    shared = worker_state({})
-    shared.venue_ahead_ms = -4_000
-    assert clock_troubles(shared) == ["the clock of worker-1 is 4.0 s behind the venue's"]
-    shared.venue_ahead_ms = 80
-    assert clock_troubles(shared) == []
+    known = worker_state({})
+    known.written.venue_ahead_ms = -4_000
+    assert known.read.clock_troubles() == ["the clock of worker-1 is 4.0 s behind the venue's"]
+    known.written.venue_ahead_ms = 80
+    assert known.read.clock_troubles() == []

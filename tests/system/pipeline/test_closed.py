@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents import books, history
+from agents.books import Books
+from agents.history import History
 from app.settings import Settings
 from app.topics.admin import ensure_topics
 from faust_exact.fast.local_delivery import Appended
@@ -32,20 +33,20 @@ async def append(worker: Worker, sequence: int, *items: Connected | Notification
     """Append a frame to the feed, and wait until Kafka has it."""
     name = NAME if sequence else ""
     frame = Frame(FRAME_VERSION, name, CHANNEL, "s-1", sequence, list(items))
-    shared = worker.app.shared
+    written = worker.written
     record = Appended(name.encode(), encode_frame(frame))
-    await (await shared.feed.append(shared.partition_of(NAME), [record]))
+    await (await written.feed.append(written.partition_of(NAME), [record]))
 
 
 async def test_what_has_closed_is_sent_before_any_checkpoint(installation: Settings) -> None:
     await ensure_topics(installation)
-    worker = Worker(installation, books, history, checkpoint_ms=NEVER_MS)
-    shared, app = worker.app.shared, worker.app
+    worker = Worker(installation, Books, History, checkpoint_ms=NEVER_MS)
+    written, app = worker.written, worker.app
     async with running(worker):
-        await until("owned", lambda: len(shared.books.partitions) == installation.partitions)
+        await until("owned", lambda: len(written.books.partitions) == installation.partitions)
         await until("flowing", lambda: app.consumer.flow_active)
         await append(worker, 1, Connected(1, "worker-1", True), message(CHANNEL, SNAPSHOT))
         await append(worker, 0, Tick(3, START_MS + 5_000, 0))
-        partition = shared.history.partitions[shared.partition_of(NAME)]
+        partition = written.history.partitions[written.partition_of(NAME)]
         await until("in the history", lambda: partition.states)
         assert await commits(installation) == 0

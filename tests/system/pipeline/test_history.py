@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents import history
+from agents.history import History
 from app.settings import Settings
 from app.state.history_chunks import CHUNK_WINDOWS, Chunk, chunk_key, chunk_number, chunks_kept
 from app.topics.admin import ensure_topics
@@ -41,21 +41,21 @@ class Kept:
 
     def __init__(self, installation: Settings) -> None:
         self.worker = Worker(
-            installation, history, checkpoint_ms=NEVER_MS, history=KEPT_WINDOWS, windows=(1_000,)
+            installation, History, checkpoint_ms=NEVER_MS, history=KEPT_WINDOWS, windows=(1_000,)
         )
-        self.shared = self.worker.app.shared
-        self.number = self.shared.partition_of(NAME)
+        self.written = self.worker.written
+        self.number = self.written.partition_of(NAME)
 
     @property
     def keeper(self) -> StateKeeper[Chunk]:
-        return self.shared.history
+        return self.written.history
 
     async def append(self, chunk: int, windows: range) -> None:
         """Close windows of a chunk, and wait until the history has them."""
         starts = [BEGIN_MS + chunk * CHUNK_MS + each * SECOND.hop_ms for each in windows]
         value = encode_closed([ClosedWindow(NAME, *SECOND, start, b"{}") for start in starts])
         record = Appended(NAME.encode(), value)
-        await (await self.shared.closed_windows.append(self.number, [record]))
+        await (await self.written.closed_windows.append(self.number, [record]))
         await until("in the history", lambda: starts[-1] in self.peek(chunk))
 
     def peek(self, chunk: int) -> dict[int, bytes]:
@@ -64,8 +64,8 @@ class Kept:
 
     def windows(self) -> tuple[int | None, int]:
         """Return from when on windows are kept, and how many are answered of all time."""
-        found = self.shared.windows(NAME, SECOND, 0, 10**15, 10**6)
-        return self.shared.kept_from_ms(NAME, SECOND), len(found)
+        found = self.worker.read.windows(NAME, SECOND, 0, 10**15, 10**6)
+        return self.worker.read.kept_from_ms(NAME, SECOND), len(found)
 
     def on_disk(self) -> list[bytes]:
         return list(self.keeper.store.keys(self.number, b""))
@@ -105,7 +105,7 @@ async def test_what_is_old_is_deleted_also_where_windows_were_missing(
             await kept.keeper.checkpoint(kept.number, whole=True)
         assert kept.on_disk() == [key(1), key(chunks)]
         assert kept.windows() == (BEGIN_MS + CHUNK_MS, 2 * CHUNK_WINDOWS)
-        kept.shared._newest.clear()  # as after a restart, before a window closes
+        kept.written.newest.clear()  # as after a restart, before a window closes
         assert kept.windows() == (BEGIN_MS + CHUNK_MS, 2 * CHUNK_WINDOWS)
         await kept.append(10 * chunks, range(3, CHUNK_WINDOWS))
         await kept.keeper.checkpoint(kept.number, whole=True)
