@@ -236,12 +236,15 @@ def test_a_kafka_that_dies_ends_the_demo_and_is_named(tmp_path: Path) -> None:
 
 
 def pid_of(tmp_path: Path, word: str) -> int:
-    """Return the one process whose command line has a word, and names this data directory."""
+    """Return the one process of this data directory whose command line has a word."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile
-            said = (folder / "cmdline").read_bytes()
-            if word.encode() in said and str(tmp_path).encode() in said:
+        with suppress(OSError):  # it has ended meanwhile, or is somebody else's
+            is_ours = (
+                f"STEELYARD_DATA_DIR={tmp_path / 'var'}".encode()
+                in (folder / "environ").read_bytes()
+            )
+            if is_ours and word.encode() in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
     assert len(found) == 1
     return found[0]

@@ -79,7 +79,7 @@ MUTANTS: Final = (
     Mutant(
         "a record that a state includes is told to it again",
         books,
-        "if state.position <= offset:",
+        "if state.position <= record.offset:",
         "if True:",
     ),
     Mutant(
